@@ -1,0 +1,216 @@
+/* posix_try.c: the POSIX socket calls, one attempt each.
+ *
+ * What is wrong with the calls, and what is done about it: they fail with EINTR for no fault of anybody's (repeated
+ * here, except close, where the descriptor is gone all the same: close(2)); a send to a closed peer raises SIGPIPE
+ * (MSG_NOSIGNAL, or SO_NOSIGPIPE where there is no such flag); accept passes on errors of connections that died in the
+ * queue (accept(2), "Error handling"; they are skipped). */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backends/posix_try.h"
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+#if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
+#define SOCKET_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
+#else
+#define SOCKET_FLAGS 0
+#endif
+
+typedef union sockaddr_any {
+    struct sockaddr     any;
+    struct sockaddr_in  in;
+    struct sockaddr_in6 in6;
+    struct sockaddr_un  un;
+} sockaddr_any;
+
+saros_time saros_posix_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (saros_time)now.tv_sec * SAROS_SECOND + now.tv_nsec;
+}
+
+static int failed(void) {
+    return errno == EAGAIN || errno == EWOULDBLOCK ? SAROS_EAGAIN : saros_error_from_os(errno);
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------------------ */
+
+static socklen_t to_system(const saros_address *address, sockaddr_any *out) {
+    memset(out, 0, sizeof *out);
+    switch (address->family) {
+    case SAROS_INET:
+        out->in.sin_family = AF_INET;
+        out->in.sin_port = htons(address->port);
+        memcpy(&out->in.sin_addr, address->at.ip, 4);
+        return sizeof out->in;
+    case SAROS_INET6:
+        out->in6.sin6_family = AF_INET6;
+        out->in6.sin6_port = htons(address->port);
+        out->in6.sin6_scope_id = address->scope;
+        memcpy(&out->in6.sin6_addr, address->at.ip, 16);
+        return sizeof out->in6;
+    default:
+        out->un.sun_family = AF_UNIX;
+        memcpy(out->un.sun_path, address->at.path, address->length);
+        /* an abstract name ends with its length, a path with a zero byte */
+        return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + address->length +
+                           (address->at.path[0] != 0 ? 1 : 0));
+    }
+}
+
+static int from_system(const sockaddr_any *from, socklen_t size, saros_address *out) {
+    memset(out, 0, sizeof *out);
+    switch (from->any.sa_family) {
+    case AF_INET:
+        out->family = SAROS_INET;
+        out->port = ntohs(from->in.sin_port);
+        memcpy(out->at.ip, &from->in.sin_addr, 4);
+        return 0;
+    case AF_INET6:
+        out->family = SAROS_INET6;
+        out->port = ntohs(from->in6.sin6_port);
+        out->scope = from->in6.sin6_scope_id;
+        memcpy(out->at.ip, &from->in6.sin6_addr, 16);
+        return 0;
+    case AF_UNIX: {
+        size_t length = size > offsetof(struct sockaddr_un, sun_path) ? size - offsetof(struct sockaddr_un, sun_path) : 0;
+        if (length > 0 && from->un.sun_path[0] != 0) length = strnlen(from->un.sun_path, length);
+        out->family = SAROS_UNIX;
+        out->length = (uint16_t)length; /* 0: nobody gave it a name */
+        memcpy(out->at.path, from->un.sun_path, length);
+        return 0;
+    }
+    default: return SAROS_EAFNOSUPPORT;
+    }
+}
+
+/* ---- making sockets ------------------------------------------------------------------------------------------- */
+
+/* What must be said of every socket of ours. TCP_NODELAY: an event loop writes whole messages, and Nagle's wait for
+ * the peer's delayed acknowledgement costs 40 ms a request. Where it fails the socket works all the same. */
+static void dress(int fd, int family) {
+    int one = 1;
+#if SOCKET_FLAGS == 0
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+#endif
+#ifdef SO_NOSIGPIPE
+    setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &one, sizeof one);
+#endif
+    if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+static int make_socket(int family, int *fd) {
+    *fd = socket(family, SOCK_STREAM | SOCKET_FLAGS, 0);
+    if (*fd < 0) return failed();
+    dress(*fd, family);
+    return 0;
+}
+
+static int discard(int *fd, int error) {
+    saros_try_close(*fd);
+    *fd = -1;
+    return error;
+}
+
+static int listen_on(int *fd, saros_address *address, size_t backlog) {
+    sockaddr_any name;
+    socklen_t    size = to_system(address, &name);
+    int          on = 1, error = make_socket(name.any.sa_family, fd), only6 = !address->dual;
+    if (error < 0) return error;
+    /* Without SO_REUSEADDR a restarted server fails for as long as old connections linger (TIME_WAIT). */
+    if (address->family != SAROS_UNIX) setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (address->family == SAROS_INET6) setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6);
+    if (bind(*fd, &name.any, size) < 0 || listen(*fd, backlog > 0 ? (int)backlog : SOMAXCONN) < 0)
+        return discard(fd, failed());
+    bool dual = address->dual;
+    error = saros_try_name(*fd, false, address);
+    address->dual = dual;
+    return error < 0 ? discard(fd, error) : 0;
+}
+
+int saros_try_listen(int *fd, saros_address *address, size_t backlog) {
+    int error = listen_on(fd, address, backlog);
+    if (!address->dual || (error != SAROS_EAFNOSUPPORT && error != SAROS_EADDRNOTAVAIL)) return error;
+    *address = (saros_address){.family = SAROS_INET, .port = address->port}; /* IPv6 is switched off here */
+    return listen_on(fd, address, backlog);
+}
+
+int saros_try_connect(int *fd, const saros_address *address) {
+    sockaddr_any name;
+    socklen_t    size = to_system(address, &name);
+    int          error = make_socket(name.any.sa_family, fd);
+    if (error < 0) return error;
+    if (connect(*fd, &name.any, size) == 0) return 0;
+    /* An interrupted connect goes on by itself (POSIX connect, EINTR): it is under way like EINPROGRESS. */
+    if (errno == EINPROGRESS || errno == EINTR) return SAROS_EAGAIN;
+    error = failed();
+    /* Unix sockets: the listener's queue is full, and nothing ever tells when it is not (connect(2)). */
+    return discard(fd, error == SAROS_EAGAIN ? SAROS_ECONNREFUSED : error);
+}
+
+int saros_try_connected(int fd) {
+    int          error = 0;
+    socklen_t    size = sizeof error;
+    sockaddr_any name;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return failed();
+    if (error != 0) return saros_error_from_os(error);
+    size = sizeof name;
+    /* No error and no peer: woken too early, the connect is still under way. */
+    if (getpeername(fd, &name.any, &size) < 0) return errno == ENOTCONN ? SAROS_EAGAIN : failed();
+    return 0;
+}
+
+int saros_try_accept(int fd, int *accepted) {
+    for (;;) {
+#if SOCKET_FLAGS != 0
+        *accepted = accept4(fd, NULL, NULL, SOCKET_FLAGS); /* TCP_NODELAY is inherited from the listener (tcp(7)) */
+        if (*accepted >= 0) return 0;
+#else
+        *accepted = accept(fd, NULL, NULL);
+        if (*accepted >= 0) {
+            dress(*accepted, AF_INET);
+            return 0;
+        }
+#endif
+        if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO) return failed();
+    }
+}
+
+/* ---- using them ----------------------------------------------------------------------------------------------- */
+
+int64_t saros_try_recv(int fd, void *buffer, size_t size) {
+    ssize_t got;
+    do got = recv(fd, buffer, size, 0);
+    while (got < 0 && errno == EINTR);
+    return got >= 0 ? got : failed();
+}
+
+int64_t saros_try_send(int fd, const void *data, size_t size) {
+    ssize_t sent;
+    do sent = send(fd, data, size, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent >= 0 ? sent : failed();
+}
+
+int saros_try_shutdown(int fd) { return shutdown(fd, SHUT_WR) == 0 ? 0 : failed(); }
+
+int saros_try_name(int fd, bool peer, saros_address *address) {
+    sockaddr_any name;
+    socklen_t    size = sizeof name;
+    memset(&name, 0, sizeof name);
+    int error = peer ? getpeername(fd, &name.any, &size) : getsockname(fd, &name.any, &size);
+    return error < 0 ? failed() : from_system(&name, size, address);
+}
+
+void saros_try_close(int fd) { close(fd); }

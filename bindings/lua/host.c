@@ -1,0 +1,250 @@
+/* host.c: the program saros: runs a Lua script whose main chunk is a task.
+ *
+ * Owns the process: its options, its signals, its exit code. This is the only place with static state: the loop that
+ * a signal is posted to.
+ * Promises: exit codes as lua's (0, or 1 after an error or an error that nobody awaited; os.exit's otherwise), 130
+ * after an interrupt, 143 after SIGTERM; <close> variables run in all of these. */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#ifndef _WIN32
+#include <unistd.h>
+#endif
+
+#include "bindings/lua/runtime.h"
+#include "bindings/lua/trace.h"
+
+typedef struct options {
+    const char *driver, *code, *script;
+    bool        trace, drivers;
+    int         first; /* index of the first of the script's own arguments */
+    int         at;    /* index of the script */
+    int         argc;
+    char      **argv;
+    int         exit_code;
+} options;
+
+/* ---- signals -------------------------------------------------------------------------------------------------- */
+
+static saros_lua *signalled;       /* NULL: no loop to tell */
+static saros_op   signal_op;       /* posted to whichever loop runs */
+static atomic_int signal_number;   /* not yet told; 0: none */
+static int        ended_by;        /* the signal that was told; 0: none */
+
+static void signal_told(saros_loop *loop, saros_op *op, int64_t result) {
+    int number = atomic_exchange(&signal_number, 0);
+    (void)loop, (void)result;
+    saros_expect(loop, op);
+    if (number == 0 || signalled == NULL) return;
+    ended_by = number;
+    for (saros_rt *rt = signalled->loops; rt != NULL; rt = rt->next)
+        if (rt->running) saros_rt_interrupt(rt, number == SIGINT ? "interrupted" : "terminated");
+}
+
+/* The first one asks the script to end; the next one of its kind ends the process, so a script that never awaits, or
+ * does not end, can be stopped. */
+static void on_signal(int number) {
+    signal(number, SIG_DFL);
+    saros_lua  *lua = signalled;
+    saros_loop *loop = lua != NULL ? atomic_load(&lua->innermost) : NULL;
+    if (loop == NULL) {
+        raise(number);
+        return;
+    }
+    int before = atomic_exchange(&signal_number, number);
+    if (before == 0) saros_post(loop, &signal_op, number);
+}
+
+static void watch_signals(saros_lua *lua, saros_loop *loop) {
+    signal_op.done = signal_told;
+    saros_expect(loop, &signal_op);
+    signalled = lua;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+}
+
+static void unwatch_signals(void) {
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signalled = NULL;
+}
+
+/* ---- options -------------------------------------------------------------------------------------------------- */
+
+static const char usage[] =
+    "usage: saros [options] script.lua [arguments]\n"
+    "       saros [options] -e CODE [arguments]\n"
+    "       saros [options] - [arguments]          the script is read from standard input\n"
+    "\n"
+    "Runs a Lua 5.4 script as a task on an event loop: require \"saros\" in it, and await.\n"
+    "\n"
+    "  -e CODE         run CODE instead of a file\n"
+    "  --driver NAME   the loop's driver; several, as in \"epoll,poll\": the first that opens\n"
+    "                  (default: $SAROS_DRIVER, else the best that opens)\n"
+    "  --drivers       list the drivers, and which of them open here\n"
+    "  --trace         print each operation's way through the loop, to standard error\n"
+    "  --version       print the version\n"
+    "  --help          print this\n";
+
+static int wrong_usage(const char *what, const char *which) {
+    fprintf(stderr, "saros: %s%s%s\n%s", what, which != NULL ? " " : "", which != NULL ? which : "", usage);
+    return 1;
+}
+
+/* -1: go on; else the exit code. */
+static int parse(options *o) {
+    for (o->at = 1; o->at < o->argc; o->at++) {
+        const char *word = o->argv[o->at];
+        if (word[0] != '-' || strcmp(word, "-") == 0) {
+            o->script = word;
+            break;
+        }
+        bool takes_value = strcmp(word, "-e") == 0 || strcmp(word, "--driver") == 0;
+        if (takes_value && o->at + 1 == o->argc) return wrong_usage("a value is missing behind", word);
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return fputs(usage, stdout), 0;
+        if (strcmp(word, "--version") == 0 || strcmp(word, "-v") == 0)
+            return printf("saros %s, %s\n", SAROS_VERSION, LUA_RELEASE), 0;
+        if (strcmp(word, "--drivers") == 0) o->drivers = true;
+        else if (strcmp(word, "--trace") == 0) o->trace = true;
+        else if (strcmp(word, "--driver") == 0) o->driver = o->argv[++o->at];
+        else if (strncmp(word, "--driver=", 9) == 0) o->driver = word + 9;
+        else if (strcmp(word, "-e") == 0) {
+            o->code = o->argv[++o->at];
+            o->at++;
+            break;
+        } else return wrong_usage("unknown option", word);
+    }
+    o->first = o->code != NULL ? o->at : o->at + 1;
+#ifndef _WIN32
+    if (o->script == NULL && o->code == NULL && !o->drivers && isatty(0)) return wrong_usage("no script", NULL);
+#endif
+    return -1;
+}
+
+static void print_drivers(void) {
+    saros_driver_info info;
+    printf("%-8s  %-8s  %-6s  %s\n", "driver", "compiled", "opens", "");
+    for (size_t i = 0; saros_driver_at(i, &info); i++) {
+        saros_config config = SAROS_CONFIG_INIT;
+        saros_loop  *loop = NULL;
+        char         why[256] = "";
+        config.driver = info.name;
+        bool opens = info.compiled && saros_open(&loop, &config, why, sizeof why) == 0;
+        if (opens) saros_close(loop);
+        const char *reason = strstr(why, ": ");
+        printf("%-8s  %-8s  %-6s  %s%s%s\n", info.name, info.compiled ? "yes" : "no",
+               opens ? "yes" : "no", info.about, !opens && info.compiled ? "; " : "",
+               reason != NULL ? reason + 2 : "");
+    }
+}
+
+/* ---- the script ----------------------------------------------------------------------------------------------- */
+
+/* The table arg, as lua makes it: the script at 0, its arguments from 1 on, what came before below 0. */
+static void push_arg_table(lua_State *L, const options *o) {
+    int zero = o->script != NULL || o->code != NULL ? o->first - 1 : 0;
+    if (o->script == NULL && o->code == NULL) zero = o->argc;
+    lua_createtable(L, o->argc - zero, zero + 1);
+    for (int i = 0; i < o->argc; i++) {
+        lua_pushstring(L, o->argv[i]);
+        lua_rawseti(L, -2, i - zero);
+    }
+    lua_setglobal(L, "arg");
+}
+
+static int load_script(lua_State *L, const options *o) {
+    if (o->code != NULL) return luaL_loadbufferx(L, o->code, strlen(o->code), "=(command line)", "t");
+    bool from_stdin = o->script == NULL || strcmp(o->script, "-") == 0;
+    return luaL_loadfilex(L, from_stdin ? NULL : o->script, "t"); /* text only: a binary chunk can crash Lua */
+}
+
+/* The error on top, as lua shows it: with the traceback of where it was raised. */
+static void show_error(lua_State *L) {
+    const char *trace = saros_traced(L, -1) ? lua_tostring(L, -1) : NULL;
+    int         error = trace != NULL ? -2 : -1;
+    const char *text = lua_tostring(L, error);
+    if (text == NULL && luaL_callmeta(L, error, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
+        text = lua_tostring(L, -1);
+    if (text == NULL) text = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, error));
+    fflush(stdout);
+    fprintf(stderr, "saros: %s\n%s%s", text, trace != NULL ? trace : "", trace != NULL ? "\n" : "");
+}
+
+/* What main left behind is cancelled and awaited, and named. */
+static void end_leftovers(lua_State *L, saros_rt *rt) {
+    if (rt->live > 0 && !rt->interrupted) {
+        saros_describe_tasks(L, rt, 5);
+        fflush(stdout);
+        fprintf(stderr, "saros: main ended; cancelled %zu task%s: %s\n", rt->live, rt->live == 1 ? "" : "s",
+                lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+    saros_rt_shutdown(L, rt);
+}
+
+static void report(void *user, const char *text) {
+    (void)user;
+    fflush(stdout);
+    fprintf(stderr, "saros: %s\n", text);
+}
+
+static int run_script(lua_State *L, options *o) {
+    saros_lua   *lua = saros_state_slow(L);
+    saros_config config = SAROS_CONFIG_INIT;
+    config.report = report;
+    config.user = stderr;
+    if (o->trace) config.trace = saros_trace_line;
+    lua->config = &config;
+    saros_rt *rt = saros_rt_new(L, lua, o->driver, NULL);
+    push_arg_table(L, o);
+    if (load_script(L, o) != LUA_OK) {
+        show_error(L);
+        saros_rt_close(L, rt);
+        return 1;
+    }
+    int arguments = o->argc > o->first ? o->argc - o->first : 0;
+    luaL_checkstack(L, arguments, "too many arguments");
+    for (int i = 0; i < arguments; i++) lua_pushstring(L, o->argv[o->first + i]);
+    watch_signals(lua, rt->loop);
+    int status = saros_rt_run(L, rt, arguments);
+    if (ended_by != 0) fprintf(stderr, "saros: %s\n", ended_by == SIGINT ? "interrupted" : "terminated");
+    else if (status != LUA_OK) show_error(L);
+    end_leftovers(L, rt);
+    unwatch_signals();
+    size_t reported = rt->reported;
+    saros_rt_close(L, rt);
+    lua->config = NULL;
+    if (ended_by != 0) return 128 + ended_by;
+    return status != LUA_OK || reported > 0 ? 1 : 0;
+}
+
+static int protected_main(lua_State *L) {
+    options *o = lua_touserdata(L, 1);
+    luaL_checkversion(L);
+    luaL_openlibs(L);
+    lua_gc(L, LUA_GCGEN, 0, 0); /* as lua itself does */
+    luaL_requiref(L, "saros", luaopen_saros, 0);
+    lua_settop(L, 0);
+    saros_install(L, saros_state_slow(L));
+    o->exit_code = run_script(L, o);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    options o = {.argc = argc, .argv = argv};
+    int     early = parse(&o);
+    if (early >= 0) return early;
+    if (o.drivers) return print_drivers(), 0;
+    lua_State *L = luaL_newstate();
+    if (L == NULL) return fprintf(stderr, "saros: not enough memory\n"), 1;
+    lua_pushcfunction(L, protected_main);
+    lua_pushlightuserdata(L, &o);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        show_error(L);
+        o.exit_code = 1;
+    }
+    lua_close(L);
+    return o.exit_code;
+}

@@ -1,0 +1,147 @@
+/* install.c: the few functions of Lua's own library that have to know of tasks.
+ *
+ * pcall and xpcall pass on the cancellation of a scope that the running task is in, as Python's `except Exception`
+ * does not catch CancelledError; coroutine.running marks a coroutine that the script has seen, so that it is not used
+ * again for another task; coroutine.yield outside a generator says what is wrong; resume and close refuse what belongs
+ * to the loop. saros.install() puts them in place; the host does so at start; saros.pcall is the one that catches all.
+ *
+ * Promises: no other behaviour of these functions changes. */
+#include "bindings/lua/runtime.h"
+
+static int pcall_k(lua_State *L, int status, lua_KContext ctx) {
+    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)ctx;
+    if (saros_is_own_cancel(L, -1)) return lua_error(L);
+    lua_pushboolean(L, 0);
+    lua_insert(L, -2);
+    return 2;
+}
+
+static int task_pcall(lua_State *L) {
+    luaL_checkany(L, 1);
+    lua_pushboolean(L, 1); /* the first result if all goes well */
+    lua_insert(L, 1);
+    return pcall_k(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, pcall_k), 0);
+}
+
+/* xpcall's handler is not called for a cancellation that is passed on. */
+static int handler(lua_State *L) {
+    if (saros_is_own_cancel(L, 1)) return 1;
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+static int task_xpcall(lua_State *L) {
+    int n = lua_gettop(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, handler, 2);
+    lua_replace(L, 2);
+    lua_pushboolean(L, 1);
+    lua_pushvalue(L, 1);
+    lua_rotate(L, 3, 2); /* fn, handler, true, fn, arguments */
+    return pcall_k(L, lua_pcallk(L, n - 2, LUA_MULTRET, 2, 2, pcall_k), 2);
+}
+
+/* The catching one: saros.pcall. */
+static int catch_k(lua_State *L, int status, lua_KContext ctx) {
+    (void)ctx;
+    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
+    lua_pushboolean(L, 0);
+    lua_insert(L, -2);
+    return 2;
+}
+
+static int catch_all(lua_State *L) {
+    luaL_checkany(L, 1);
+    lua_pushboolean(L, 1);
+    lua_insert(L, 1);
+    return catch_k(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, catch_k), 0);
+}
+
+/* ---- coroutine ------------------------------------------------------------------------------------------------ */
+
+static saros_task *running_task(lua_State *L) {
+    saros_lua  *lua = saros_state(L);
+    saros_task *task = lua->current != NULL ? lua->current->task : NULL;
+    return task != NULL && task->co == L ? task : NULL;
+}
+
+static int task_running(lua_State *L) {
+    saros_task *task = running_task(L);
+    if (task != NULL && !task->handed_out) {
+        saros_task_push(L, task);
+        saros_anchor(L, task->rt, task); /* the script can close the coroutine now, which kept the task alive */
+        task->handed_out = true;
+        saros_state(L)->handed_out++;
+    }
+    lua_pushboolean(L, lua_pushthread(L));
+    return 2;
+}
+
+static int task_yield(lua_State *L) {
+    if (running_task(L) != NULL)
+        return luaL_error(L, "attempt to yield outside a generator: a task gives way with saros.sleep(0), and waits "
+                             "with saros.await");
+    return lua_yield(L, lua_gettop(L));
+}
+
+static bool belongs_to_loop(lua_State *L) {
+    lua_State *co = lua_tothread(L, 1);
+    for (saros_rt *rt = saros_state(L)->loops; co != NULL && rt != NULL; rt = rt->next)
+        for (saros_task *task = rt->first; task != NULL; task = task->next)
+            if (task->co == co) return true;
+    return false;
+}
+
+/* upvalue 2: Lua's own function */
+static int task_resume(lua_State *L) {
+    if (saros_state(L)->handed_out > 0 && belongs_to_loop(L)) {
+        lua_pushboolean(L, 0);
+        lua_pushliteral(L, "cannot resume the coroutine of a task: its loop does");
+        return 2;
+    }
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+static int task_close(lua_State *L) {
+    if (saros_state(L)->handed_out > 0 && belongs_to_loop(L))
+        return luaL_error(L, "cannot close the coroutine of a task: use task:cancel()");
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/* field of the table on top becomes a function of ours that has Lua's own as its second upvalue */
+static void wrap(lua_State *L, const char *field, lua_CFunction f, saros_lua *lua) {
+    lua_pushlightuserdata(L, lua);
+    lua_getfield(L, -2, field);
+    lua_pushcclosure(L, f, 2);
+    lua_setfield(L, -2, field);
+}
+
+void saros_install(lua_State *L, saros_lua *lua) {
+    static const luaL_Reg globals[] = {{"pcall", task_pcall}, {"xpcall", task_xpcall}, {NULL, NULL}};
+    static const luaL_Reg coroutine[] = {{"running", task_running}, {"yield", task_yield}, {NULL, NULL}};
+    if (lua->installed) return;
+    lua_pushglobaltable(L);
+    saros_add(L, globals);
+    if (lua_getfield(L, -1, LUA_COLIBNAME) == LUA_TTABLE) {
+        saros_add(L, coroutine);
+        wrap(L, "resume", task_resume, lua);
+        wrap(L, "close", task_close, lua);
+    }
+    lua_pop(L, 2);
+    lua->installed = true;
+}
+
+void saros_open_install(lua_State *L) {
+    static const luaL_Reg functions[] = {{"pcall", catch_all}, {NULL, NULL}};
+    saros_add(L, functions);
+}

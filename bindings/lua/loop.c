@@ -1,0 +1,382 @@
+/* loop.c: loops in Lua's hands: saros.run, saros.loop{…}, the embedding calls of saros_lua.h.
+ *
+ * Owns each saros_rt: a userdata, in the registry under its own address until the loop is closed or detached, so that
+ * whatever lives on the loop may point to it.
+ * Promises: run() cancels, awaits and reports what main left behind (semantics 8); the same loop never runs inside
+ * itself; attach, detach, close and lua_close come in any order. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings/lua/runtime.h"
+
+/* ---- making one ----------------------------------------------------------------------------------------------- */
+
+static void report_to_stderr(void *user, const char *text) {
+    (void)user;
+    fprintf(stderr, "saros: %s\n", text);
+}
+
+static void link_rt(saros_lua *lua, saros_rt *rt) {
+    rt->next = lua->loops;
+    lua->loops = rt;
+}
+
+static void unlink_rt(saros_rt *rt) {
+    for (saros_rt **link = &rt->lua->loops; *link != NULL; link = &(*link)->next)
+        if (*link == rt) {
+            *link = rt->next;
+            break;
+        }
+}
+
+static int open_loop(lua_State *L, saros_lua *lua, const char *driver, saros_loop **loop) {
+    saros_config config = lua->config != NULL ? *lua->config : (saros_config)SAROS_CONFIG_INIT;
+    char         why[256];
+    config.driver = driver != NULL ? driver : getenv("SAROS_DRIVER");
+    if (config.report == NULL) config.report = report_to_stderr;
+    int error = saros_open(loop, &config, why, sizeof why);
+    if (error < 0) lua_pushfstring(L, "cannot open a loop: %s", why);
+    return error;
+}
+
+saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const char *driver, saros_loop *given) {
+    luaL_checkstack(L, 8, "saros.loop");
+    saros_rt *rt = saros_new(L, lua, SAROS_T_LOOP, sizeof *rt, SAROS_UV_COUNT);
+    rt->lua = lua;
+    rt->L = lua->L;
+    rt->report_after = 5 * SAROS_SECOND;
+    for (int i = SAROS_UV_THREADS; i <= SAROS_UV_COUNT; i++) {
+        lua_newtable(L);
+        lua_setiuservalue(L, -2, i);
+    }
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, rt);
+    rt->owned = given == NULL;
+    if (rt->owned && open_loop(L, lua, driver, &rt->loop) < 0) {
+        lua_pushnil(L);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, rt);
+        lua_error(L);
+    }
+    if (!rt->owned) rt->loop = given;
+    rt->idle = saros_realloc(rt->loop, NULL, 0, SAROS_MOST_IDLE * sizeof *rt->idle);
+    link_rt(lua, rt);
+    if (rt->idle == NULL) {
+        saros_rt_close(L, rt);
+        luaL_error(L, "saros.loop: not enough memory");
+    }
+    return rt;
+}
+
+/* ---- closing one ---------------------------------------------------------------------------------------------- */
+
+static void free_lists(saros_rt *rt) {
+    saros_loop *loop = rt->loop;
+    saros_realloc(loop, rt->idle, SAROS_MOST_IDLE * sizeof *rt->idle, 0);
+    saros_realloc(loop, rt->threads.free, rt->threads.room * sizeof(uint32_t), 0);
+    saros_realloc(loop, rt->starts.free, rt->starts.room * sizeof(uint32_t), 0);
+    for (uint32_t i = 0; i < rt->place_count; i++) saros_realloc(loop, rt->places[i], strlen(rt->places[i]) + 1, 0);
+    saros_realloc(loop, rt->places, rt->place_room * sizeof *rt->places, 0);
+}
+
+/* Whatever still stands is ended where it stands. Nothing of Lua's runs after this but what <close> variables do. */
+void saros_rt_close(lua_State *L, saros_rt *rt) {
+    saros_loop *loop = rt->loop;
+    if (loop == NULL) return;
+    rt->closing = true;
+    rt->L = L;
+    while (rt->first != NULL) saros_task_kill(rt->first);
+    while (rt->streams != NULL) saros_stream_abandon(rt->streams);
+    saros_collector(loop, NULL, NULL);
+    /* What was on its way to tasks, callbacks and streams is told now, while their memory is known to be there. */
+    if (!rt->owned && !saros_running(loop)) saros_drain(loop, SAROS_SECOND);
+    while (rt->scopes != NULL) saros_scope_free(rt->scopes);
+    free_lists(rt);
+    rt->loop = NULL;
+    if (rt->owned) saros_close(loop);
+    unlink_rt(rt);
+    if (rt->lua->attached == rt) rt->lua->attached = NULL;
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, rt);
+}
+
+/* ---- running one ---------------------------------------------------------------------------------------------- */
+
+/* Runs the core's loop with this rt as the innermost one. */
+static int run_core(lua_State *L, saros_rt *rt) {
+    lua_State  *outer_L = rt->L;
+    saros_loop *outer = rt->lua->innermost;
+    rt->L = L;
+    rt->running = true;
+    rt->lua->innermost = rt->loop;
+    int error = saros_run(rt->loop);
+    rt->lua->innermost = outer;
+    rt->running = false;
+    rt->L = outer_L;
+    return error;
+}
+
+static void check_can_run(lua_State *L, saros_rt *rt) {
+    if (rt->loop == NULL) luaL_error(L, "the loop is closed");
+    if (rt->running || saros_running(rt->loop)) luaL_error(L, "the loop is running already");
+}
+
+/* Cancels and awaits every task that is left. Those that can never end are closed where they stand. */
+void saros_rt_shutdown(lua_State *L, saros_rt *rt) {
+    rt->closing = true;
+    while (rt->live > 0) {
+        size_t before = rt->live;
+        for (saros_task *task = rt->first; task != NULL; task = task->next) saros_task_cancel(task);
+        if (run_core(L, rt) < 0) break;
+        if (rt->live >= before)
+            while (rt->first != NULL) saros_task_kill(rt->first);
+    }
+    if (saros_pending(rt->loop) > 0) saros_drain(rt->loop, 0); /* reports that are due at once */
+    rt->closing = false;
+}
+
+/* Raises why run() ended without its main having ended. main's userdata is at the top. */
+static int raise_unfinished(lua_State *L, saros_rt *rt, int error) {
+    if (error < 0)
+        return luaL_error(L, "the loop broke down: driver %s: %s (%s)", saros_driver_name(rt->loop),
+                          saros_error_text(error), saros_error_name(error));
+    if (rt->stopped_by_script) return luaL_error(L, "the loop was stopped before its main function had ended");
+    saros_describe_tasks(L, rt, 10);
+    return luaL_error(L, "deadlock: nothing can wake what waits: %s", lua_tostring(L, -1));
+}
+
+/* Function and nargs arguments are on top; runs them as a task to its end. Leaves the task; 0, or raises. */
+static saros_task *run_main(lua_State *L, saros_rt *rt, int nargs) {
+    check_can_run(L, rt);
+    saros_task *outer = rt->main, *task = saros_spawn(L, rt, nargs, NULL);
+    rt->main = task;
+    rt->stopped_by_script = false;
+    int error = run_core(L, rt);
+    rt->main = outer;
+    if (task->is.fate == SAROS_PENDING) raise_unfinished(L, rt, error);
+    return task;
+}
+
+/* protected call's body: run_main and its value. Stack: rt, function, arguments. */
+static int run_protected(lua_State *L) {
+    saros_rt   *rt = lua_touserdata(L, 1);
+    saros_task *task = run_main(L, rt, lua_gettop(L) - 2);
+    return saros_await_value(L, &task->is, -1);
+}
+
+int saros_rt_run(lua_State *L, saros_rt *rt, int nargs) {
+    lua_pushcfunction(L, run_protected);
+    lua_insert(L, -nargs - 2);
+    lua_pushlightuserdata(L, rt);
+    lua_insert(L, -nargs - 2);
+    return lua_pcall(L, nargs + 2, LUA_MULTRET, 0);
+}
+
+void saros_rt_interrupt(saros_rt *rt, const char *reason) {
+    rt->interrupted = true;
+    if (rt->main == NULL) {
+        saros_stop(rt->loop);
+        return;
+    }
+    if (!rt->main->cancelled && lua_checkstack(rt->L, 6)) {
+        lua_pushstring(rt->L, reason);
+        saros_anchor(rt->L, rt, (const char *)rt->main + 1);
+    }
+    saros_task_cancel(rt->main);
+}
+
+/* ---- saros.run ------------------------------------------------------------------------------------------------ */
+
+/* saros.run(fn, ...): a fresh loop, run, cancel and await what is left, close; fn's results. */
+static int run(lua_State *L) {
+    saros_lua *lua = saros_state(L);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    if (lua->current != NULL && lua->current->task != NULL) return saros_run_child(L);
+    int       nargs = lua_gettop(L) - 1;
+    saros_rt *rt = saros_rt_new(L, lua, NULL, NULL);
+    lua_insert(L, 1);
+    int status = saros_rt_run(L, rt, nargs);
+    saros_rt_shutdown(L, rt);
+    saros_rt_close(L, rt);
+    if (status != LUA_OK) return lua_error(L);
+    return lua_gettop(L) - 1;
+}
+
+/* ---- loop objects --------------------------------------------------------------------------------------------- */
+
+static saros_rt *check(lua_State *L) { return saros_check(L, 1, SAROS_T_LOOP); }
+
+static saros_rt *check_open(lua_State *L) {
+    saros_rt *rt = check(L);
+    if (rt->loop == NULL) luaL_error(L, "the loop is closed");
+    return rt;
+}
+
+static int loop_new(lua_State *L) {
+    static const char *const names[] = {"driver", NULL};
+    const char              *driver = NULL;
+    saros_check_options(L, 1, names);
+    if (lua_istable(L, 1) && lua_getfield(L, 1, "driver") != LUA_TNIL) {
+        if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, 1, "option 'driver' must be a string");
+        driver = lua_tostring(L, -1);
+    }
+    saros_rt_new(L, saros_state(L), driver, NULL);
+    return 1;
+}
+
+/* loop:run(main, ...) -> main's results ; loop:run(): until loop:stop(), or nothing is left */
+static int loop_run(lua_State *L) {
+    saros_rt *rt = check(L);
+    check_can_run(L, rt);
+    if (lua_isnoneornil(L, 2)) {
+        int error = run_core(L, rt);
+        if (error < 0) return raise_unfinished(L, rt, error);
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    if (saros_rt_run(L, rt, lua_gettop(L) - 2) != LUA_OK) return lua_error(L);
+    return lua_gettop(L) - 1;
+}
+
+static int loop_spawn(lua_State *L) {
+    saros_rt *rt = check_open(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    saros_spawn(L, rt, lua_gettop(L) - 2, NULL);
+    return 1;
+}
+
+static int loop_call_soon(lua_State *L) {
+    saros_rt *rt = check_open(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    saros_call_soon(L, rt, lua_gettop(L) - 2);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int loop_now(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)saros_now(check_open(L)->loop) / 1e9);
+    return 1;
+}
+
+static int loop_stop(lua_State *L) {
+    saros_rt *rt = check_open(L);
+    rt->stopped_by_script = true;
+    saros_stop(rt->loop);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* loop:step([seconds]) -> "waiting" | "more" | "done" */
+static int loop_step(lua_State *L) {
+    static const char *const names[] = {"waiting", "more", "done"};
+    saros_rt                *rt = check(L);
+    check_can_run(L, rt);
+    saros_time wait = lua_isnoneornil(L, 2) ? 0 : saros_seconds(L, 2);
+    lua_State *outer = rt->L;
+    rt->L = L;
+    rt->running = true;
+    saros_status status = saros_step(rt->loop, &(saros_limits){.wait = wait});
+    rt->running = false;
+    rt->L = outer;
+    if (status.outcome == SAROS_BROKEN) return raise_unfinished(L, rt, status.error);
+    lua_pushstring(L, names[status.outcome]);
+    return 1;
+}
+
+static int loop_close(lua_State *L) {
+    saros_rt *rt = check(L);
+    lua_pushboolean(L, 1);
+    if (rt->loop == NULL) return 1;
+    if (rt->running || saros_running(rt->loop)) return luaL_error(L, "the loop is running");
+    saros_rt_shutdown(L, rt);
+    saros_rt_close(L, rt);
+    return 1;
+}
+
+/* At lua_close, or for a loop that nobody closed: no task may run any more. */
+static int loop_gc(lua_State *L) {
+    saros_rt *rt = check(L);
+    if (!rt->running) saros_rt_close(L, rt); /* else: os.exit(…, true) inside a task; its frames are below us */
+    return 0;
+}
+
+static int loop_is_running(lua_State *L) {
+    lua_pushboolean(L, check(L)->running);
+    return 1;
+}
+
+static int loop_driver(lua_State *L) {
+    lua_pushstring(L, saros_driver_name(check_open(L)->loop));
+    return 1;
+}
+
+static int loop_tostring(lua_State *L) {
+    saros_rt *rt = check(L);
+    lua_pushfstring(L, "saros.loop (%s): %p", rt->loop != NULL ? saros_driver_name(rt->loop) : "closed", (void *)rt);
+    return 1;
+}
+
+static int current_loop(lua_State *L) {
+    saros_lua *lua = saros_state(L);
+    saros_rt  *rt = lua->current != NULL ? lua->current : lua->attached;
+    if (rt == NULL) return 0;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, rt);
+    return 1;
+}
+
+/* saros.drivers() -> { {name=, compiled=, opens=, reason=, about=}, … }: tries each one. */
+static int drivers(lua_State *L) {
+    saros_driver_info info;
+    lua_newtable(L);
+    for (size_t i = 0; saros_driver_at(i, &info); i++) {
+        saros_config config = SAROS_CONFIG_INIT;
+        saros_loop  *loop = NULL;
+        char         why[256] = "";
+        config.driver = info.name;
+        bool opens = saros_open(&loop, &config, why, sizeof why) == 0;
+        if (opens) saros_close(loop);
+        lua_createtable(L, 0, 5);
+        lua_pushstring(L, info.name);
+        lua_setfield(L, -2, "name");
+        lua_pushstring(L, info.about);
+        lua_setfield(L, -2, "about");
+        lua_pushboolean(L, info.compiled);
+        lua_setfield(L, -2, "compiled");
+        lua_pushboolean(L, opens);
+        lua_setfield(L, -2, "opens");
+        const char *reason = strstr(why, ": ");
+        if (!opens) lua_pushstring(L, reason != NULL ? reason + 2 : why);
+        else lua_pushnil(L);
+        lua_setfield(L, -2, "reason");
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
+/* For the parts written in Lua: a message to wherever messages of this loop go. */
+static int report(lua_State *L) {
+    saros_report(saros_loop_now(L, "saros._report")->loop, luaL_checkstring(L, 1));
+    return 0;
+}
+
+void saros_open_loop(lua_State *L) {
+    static const luaL_Reg methods[] = {{"run", loop_run},
+                                       {"run_until_complete", loop_run},
+                                       {"run_forever", loop_run},
+                                       {"spawn", loop_spawn},
+                                       {"call_soon", loop_call_soon},
+                                       {"now", loop_now},
+                                       {"stop", loop_stop},
+                                       {"step", loop_step},
+                                       {"close", loop_close},
+                                       {"is_running", loop_is_running},
+                                       {"driver", loop_driver},
+                                       {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__gc", loop_gc}, {"__close", loop_close}, {"__tostring", loop_tostring}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"run", run}, {"loop", loop_new}, {"current_loop", current_loop}, {"drivers", drivers}, {"_report", report}, {NULL, NULL}};
+    saros_type_make(L, SAROS_T_LOOP, "saros.loop", methods, meta);
+    saros_add(L, functions);
+}

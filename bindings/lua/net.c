@@ -1,0 +1,288 @@
+/* net.c: connect, listen, accept, close: the handles behind streams and listeners.
+ *
+ * Owns each stream from its making to its close. The handle is inside the userdata; while a close is on its way the
+ * userdata is anchored. A stream that the script forgets is closed by its finalizer, which only submits the close.
+ * Promises: close is final, idempotent, and wakes everybody who waits on the stream (with ECLOSED); a connect that
+ * fails or is cancelled leaves nothing behind; a connection that was won is delivered, or closed with its stream. */
+#include <string.h>
+
+#include "bindings/lua/runtime.h"
+
+enum { LINE_LIMIT = 64 * 1024, ALL_LIMIT = 64 * 1024 * 1024 };
+
+/* ---- making and closing --------------------------------------------------------------------------------------- */
+
+static void close_told(saros_loop *loop, saros_op *op, int64_t result);
+
+static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type) {
+    saros_stream *stream = saros_new(L, rt->lua, type, sizeof *stream, 0);
+    stream->handle.os = SAROS_NO_HANDLE;
+    stream->line_limit = LINE_LIMIT;
+    stream->all_limit = ALL_LIMIT;
+    stream->rt = rt;
+    stream->next = rt->streams;
+    if (rt->streams != NULL) rt->streams->prev = stream;
+    rt->streams = stream;
+    return stream;
+}
+
+static void unlink_stream(saros_stream *stream) {
+    saros_rt *rt = stream->rt;
+    if (stream->prev != NULL) stream->prev->next = stream->next;
+    else rt->streams = stream->next;
+    if (stream->next != NULL) stream->next->prev = stream->prev;
+    stream->next = stream->prev = NULL;
+    stream->rt = NULL;
+}
+
+static void end_stream(saros_stream *stream) {
+    saros_stream_forget_buffer(stream);
+    saros_wake_all(&stream->writers, SAROS_ECLOSED);
+    stream->reader = stream->writer = NULL;
+}
+
+static void close_stream(lua_State *L, int index, saros_stream *stream) {
+    saros_rt *rt = stream->rt;
+    if (rt == NULL) return;
+    lua_pushvalue(L, index);
+    saros_anchor(L, rt, stream); /* may raise, and then nothing has changed */
+    end_stream(stream);
+    unlink_stream(stream);
+    stream->closing = rt;
+    stream->close = (saros_op){.kind = SAROS_OP_CLOSE, .handle = &stream->handle, .done = close_told};
+    if (saros_submit_now(rt->loop, &stream->close)) saros_drop(rt, stream);
+}
+
+/* The loop has told the close, so it is there, and so is its rt (saros_rt_close ends the loop first). */
+static void close_told(saros_loop *loop, saros_op *op, int64_t result) {
+    saros_stream *stream = (saros_stream *)((char *)op - offsetof(saros_stream, close));
+    (void)loop, (void)result;
+    if (stream->closing != NULL) saros_drop(stream->closing, stream);
+}
+
+void saros_stream_abandon(saros_stream *stream) {
+    saros_loop *loop = stream->rt->loop;
+    end_stream(stream);
+    unlink_stream(stream);
+    stream->close = (saros_op){.kind = SAROS_OP_CLOSE, .handle = &stream->handle, .done = close_told};
+    saros_submit_now(loop, &stream->close);
+}
+
+/* A stream that never opened: nothing to close. */
+static int never_opened(lua_State *L, saros_stream *stream, int code, const char *op, const char *address) {
+    unlink_stream(stream);
+    return saros_fail(L, code, "%s %s: %s", op, address, saros_error_text(code));
+}
+
+saros_stream *saros_check_stream(lua_State *L) { return saros_check(L, 1, SAROS_T_STREAM); }
+
+static saros_stream *check_any(lua_State *L) {
+    saros_stream *stream = saros_test(L, saros_state(L), 1, SAROS_T_LISTENER);
+    return stream != NULL ? stream : saros_check_stream(L);
+}
+
+int saros_closed(lua_State *L) { return saros_fail(L, SAROS_ECLOSED, "closed"); }
+
+static int method_close(lua_State *L) {
+    close_stream(L, 1, check_any(L));
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int method_gc(lua_State *L) {
+    saros_stream *stream = check_any(L);
+    if (stream->rt != NULL && stream->rt->loop != NULL) close_stream(L, 1, stream);
+    return 0;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------------------ */
+
+/* Reads an address argument: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises on what can
+ * never be an address; SAROS_IS_NAME where a name would have to be looked up. */
+static int read_address(lua_State *L, int arg, saros_address *address) {
+    const char *why = NULL, *host = NULL;
+    size_t      length, host_length;
+    int         is;
+    if (lua_istable(L, arg)) {
+        static const char *const names[] = {"host", "port", "path", NULL};
+        saros_check_options(L, arg, names);
+        if (lua_getfield(L, arg, "path") != LUA_TNIL) {
+            const char *path = luaL_tolstring(L, -1, &length);
+            is = saros_address_path(address, path, length, &why);
+            lua_pushfstring(L, "unix:%s", path);
+        } else {
+            lua_getfield(L, arg, "host");
+            lua_getfield(L, arg, "port");
+            int port_ok;
+            lua_Integer port = lua_tointegerx(L, -1, &port_ok);
+            if (!port_ok) return luaL_argerror(L, arg, "field 'port': integer expected");
+            host = lua_isnil(L, -2) ? lua_pushliteral(L, "*") : lua_tolstring(L, -2, NULL);
+            if (host == NULL) return luaL_argerror(L, arg, "field 'host': string expected");
+            host_length = lua_rawlen(L, lua_isnil(L, -3) ? -1 : -2);
+            is = saros_address_make(address, host, host_length, port < 0 || port > 65535 ? -1 : (int)port, &why);
+            lua_pushfstring(L, strchr(host, ':') != NULL ? "[%s]:%I" : "%s:%I", host, port);
+        }
+    } else {
+        const char *text = luaL_checklstring(L, arg, &length);
+        is = saros_address_parse(address, text, length, &host, &host_length, &why);
+        lua_pushlstring(L, text, length);
+    }
+    if (is < 0) return luaL_argerror(L, arg, lua_pushfstring(L, "bad address '%s': %s", lua_tostring(L, -1), why));
+    return is;
+}
+
+static int push_name(lua_State *L, saros_stream *stream, bool peer) {
+    char          text[SAROS_ADDRESS_TEXT];
+    saros_address address;
+    saros_op      op = {.kind = SAROS_OP_NAME, .handle = &stream->handle, .address = &address, .size = peer};
+    if (stream->rt == NULL) return saros_closed(L);
+    saros_submit_now(stream->rt->loop, &op); /* no driver has to wait for a name */
+    if (op.result < 0)
+        return saros_fail(L, (int)op.result, "%s: %s", peer ? "peer_address" : "local_address",
+                          saros_error_text((int)op.result));
+    lua_pushlstring(L, text, saros_address_format(&address, text));
+    return 1;
+}
+
+static int method_local_address(lua_State *L) { return push_name(L, check_any(L), false); }
+static int method_peer_address(lua_State *L) { return push_name(L, saros_check_stream(L), true); }
+
+/* ---- options -------------------------------------------------------------------------------------------------- */
+
+static size_t limit_field(lua_State *L, int arg, const char *name, size_t otherwise) {
+    int         ok;
+    lua_Integer value = (lua_Integer)otherwise;
+    if (!lua_istable(L, arg)) return otherwise;
+    if (lua_getfield(L, arg, name) != LUA_TNIL) {
+        value = lua_tointegerx(L, -1, &ok);
+        if (!ok || value < 1) luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': an integer above 0 expected", name));
+    }
+    lua_pop(L, 1);
+    return (size_t)value;
+}
+
+/* ---- connect -------------------------------------------------------------------------------------------------- */
+
+/* Stack: 1 options, 2 the address's text, 3 the address, 4 the stream. */
+static int connect_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_stream *stream = lua_touserdata(L, 4);
+    saros_task   *task = saros_resumed_raw(L);
+    int64_t       result = task->op.result;
+    (void)status, (void)ctx;
+    if (result == SAROS_ECANCELED && saros_is_cancelled(task)) {
+        unlink_stream(stream);
+        return saros_raise_cancelled(L, task);
+    }
+    if (result < 0 || stream->rt == NULL)
+        return never_opened(L, stream, result < 0 ? (int)result : SAROS_ECLOSED, "connect", lua_tostring(L, 2));
+    return 1;
+}
+
+/* saros.connect(address, options) -> stream */
+static int connect(lua_State *L) {
+    static const char *const names[] = {"line_limit", "all_limit", NULL};
+    saros_address            address;
+    saros_task              *task = saros_begin(L, "saros.connect");
+    lua_settop(L, 2);
+    saros_check_options(L, 2, names);
+    size_t line_limit = limit_field(L, 2, "line_limit", LINE_LIMIT);
+    size_t all_limit = limit_field(L, 2, "all_limit", ALL_LIMIT);
+    if (read_address(L, 1, &address) == SAROS_IS_NAME)
+        return saros_fail(L, SAROS_ENOSYS, "connect %s: names are not looked up yet; give a numeric address",
+                          lua_tostring(L, -1));
+    lua_replace(L, 1);
+    lua_settop(L, 2);
+    lua_insert(L, 1);
+    saros_address *kept = lua_newuserdatauv(L, sizeof *kept, 0); /* the driver may read it while it connects */
+    *kept = address;
+    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM);
+    stream->line_limit = line_limit;
+    stream->all_limit = all_limit;
+    task->op.kind = SAROS_OP_CONNECT;
+    task->op.handle = &stream->handle;
+    task->op.address = kept;
+    if (saros_submit_now(task->rt->loop, &task->op)) return saros_answer(L, task, connect_k(L, LUA_OK, 0));
+    return saros_suspend(L, task, 0, connect_k);
+}
+
+/* ---- listen, accept ------------------------------------------------------------------------------------------- */
+
+/* saros.listen(address, options) -> listener. Needs no task: nothing in it waits. */
+static int listen(lua_State *L) {
+    static const char *const names[] = {"backlog", "line_limit", "all_limit", NULL};
+    saros_address            address;
+    saros_rt                *rt = saros_loop_now(L, "saros.listen");
+    lua_settop(L, 2);
+    saros_check_options(L, 2, names);
+    size_t backlog = limit_field(L, 2, "backlog", 0);
+    size_t line_limit = limit_field(L, 2, "line_limit", LINE_LIMIT);
+    size_t all_limit = limit_field(L, 2, "all_limit", ALL_LIMIT);
+    if (read_address(L, 1, &address) == SAROS_IS_NAME)
+        return saros_fail(L, SAROS_ENOSYS, "listen %s: names are not looked up yet; give a numeric address or *",
+                          lua_tostring(L, -1));
+    saros_stream *stream = stream_new(L, rt, SAROS_T_LISTENER);
+    stream->line_limit = line_limit; /* for the streams that it accepts */
+    stream->all_limit = all_limit;
+    saros_op      op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
+    saros_submit_now(rt->loop, &op); /* no driver has to wait for a listener */
+    if (op.result < 0) return never_opened(L, stream, (int)op.result, "listen", lua_tostring(L, -2));
+    return 1;
+}
+
+/* Stack: 1 the listener, 2 the stream to be. */
+static int accept_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_stream *stream = lua_touserdata(L, 2);
+    saros_task   *task = saros_resumed_raw(L);
+    int           result = (int)task->op.result;
+    (void)status, (void)ctx;
+    if (result >= 0 && stream->rt != NULL) return 1;
+    if (stream->rt != NULL) unlink_stream(stream);
+    if (result == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
+    if (result >= 0 || result == SAROS_ECLOSED) return saros_closed(L);
+    return saros_fail(L, result, "accept: %s", saros_error_text(result));
+}
+
+static int method_accept(lua_State *L) {
+    saros_stream *listener = saros_check(L, 1, SAROS_T_LISTENER);
+    saros_task   *task = saros_begin(L, "listener:accept");
+    if (listener->rt == NULL) return saros_closed(L);
+    if (listener->rt != task->rt) return luaL_error(L, "listener:accept: the listener belongs to another loop");
+    lua_settop(L, 1);
+    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM);
+    stream->line_limit = listener->line_limit;
+    stream->all_limit = listener->all_limit;
+    task->op.kind = SAROS_OP_ACCEPT;
+    task->op.handle = &listener->handle;
+    task->op.accepted = &stream->handle;
+    if (saros_submit_now(task->rt->loop, &task->op)) return saros_answer(L, task, accept_k(L, LUA_OK, 0));
+    return saros_suspend(L, task, 0, accept_k);
+}
+
+/* ---- the module's part ---------------------------------------------------------------------------------------- */
+
+static int any_tostring(lua_State *L) {
+    saros_stream *stream = check_any(L);
+    const char   *what = saros_test(L, saros_state(L), 1, SAROS_T_LISTENER) != NULL ? "listener" : "stream";
+    lua_pushfstring(L, "saros.%s%s: %p", what, stream->rt == NULL ? " (closed)" : "", (void *)stream);
+    return 1;
+}
+
+void saros_open_net(lua_State *L) {
+    static const luaL_Reg listener[] = {
+        {"accept", method_accept}, {"address", method_local_address}, {"close", method_close}, {NULL, NULL}};
+    static const luaL_Reg stream[] = {{"close", method_close},
+                                      {"local_address", method_local_address},
+                                      {"peer_address", method_peer_address},
+                                      {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__gc", method_gc}, {"__close", method_close}, {"__tostring", any_tostring}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"connect", connect}, {"listen", listen}, {NULL, NULL}};
+    saros_type_make(L, SAROS_T_LISTENER, "saros.listener", listener, meta);
+    saros_type_make(L, SAROS_T_STREAM, "saros.stream", stream, meta);
+    saros_push_meta(L, SAROS_T_STREAM);
+    lua_getfield(L, -1, "__index");
+    saros_add(L, saros_read_methods);
+    saros_add(L, saros_write_methods);
+    lua_pop(L, 2);
+    saros_add(L, functions);
+}

@@ -1,0 +1,226 @@
+/* queue.c: a queue between tasks, as asyncio's: bounded or not, with task_done, join and shutdown.
+ *
+ * Owns the items (a Lua table, user value 1, from head to tail) and those who wait.
+ * Promises: FIFO for items, getters and putters; nobody barges past a waiter. An item or a place is promised to a
+ * waiter when it is woken, and a waiter that was woken takes it even if it is cancelled meanwhile: so nothing is lost
+ * (semantics 33, 37). After a shutdown what is left can still be got. */
+#include "bindings/lua/runtime.h"
+
+typedef struct queue {
+    lua_Integer   head, count, limit; /* limit 0: none */
+    lua_Integer   promised_items, promised_places;
+    lua_Integer   unfinished;
+    saros_waiter *getters, *putters, *joiners;
+    bool          shut;
+} queue;
+
+static queue *check(lua_State *L) { return saros_check(L, 1, SAROS_T_QUEUE); }
+
+static bool has_item(const queue *q) { return q->count > q->promised_items; }
+static bool has_place(const queue *q) { return q->limit == 0 || q->count + q->promised_places < q->limit; }
+
+/* Stores the value at index; a waiting getter is promised it. */
+static void store(lua_State *L, queue *q, int index) {
+    lua_getiuservalue(L, 1, 1);
+    lua_pushvalue(L, index);
+    lua_rawseti(L, -2, q->head + q->count);
+    lua_pop(L, 1);
+    q->count++;
+    q->unfinished++;
+    if (q->getters != NULL && has_item(q)) {
+        q->promised_items++;
+        saros_wake_first(&q->getters, 0);
+    }
+}
+
+/* Pushes the oldest item; a waiting putter is promised its place. */
+static void fetch(lua_State *L, queue *q) {
+    lua_getiuservalue(L, 1, 1);
+    lua_rawgeti(L, -1, q->head);
+    lua_pushnil(L);
+    lua_rawseti(L, -3, q->head);
+    lua_remove(L, -2);
+    q->count--;
+    q->head = q->count == 0 ? 1 : q->head + 1;
+    if (q->putters != NULL && has_place(q)) {
+        q->promised_places++;
+        saros_wake_first(&q->putters, 0);
+    }
+}
+
+static int shut_down(lua_State *L) { return saros_fail(L, SAROS_ESHUTDOWN, "the queue was shut down"); }
+
+/* ---- put ------------------------------------------------------------------------------------------------------ */
+
+static int put_k(lua_State *L, int status, lua_KContext ctx) {
+    queue      *q = lua_touserdata(L, 1);
+    saros_task *task = saros_resumed_raw(L);
+    int64_t     result = task->op.result;
+    (void)status, (void)ctx;
+    saros_wait_unlink(&task->wait);
+    if (result == SAROS_ESHUTDOWN) return shut_down(L);
+    if (result < 0) saros_resumed(L, &result); /* raises */
+    q->promised_places--;
+    if (q->shut) return shut_down(L);
+    store(L, q, 2);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int put(lua_State *L) {
+    queue *q = check(L);
+    luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "nil cannot be put");
+    saros_task *task = saros_begin(L, "queue:put");
+    if (q->shut) return shut_down(L);
+    lua_settop(L, 2);
+    if (has_place(q) && q->putters == NULL) {
+        store(L, q, 2);
+        lua_pushboolean(L, 1);
+        return saros_answer(L, task, 1);
+    }
+    saros_wait_on(task, &q->putters);
+    return saros_suspend(L, task, 0, put_k);
+}
+
+static int try_put(lua_State *L) {
+    queue *q = check(L);
+    luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "nil cannot be put");
+    if (q->shut) return shut_down(L);
+    if (!has_place(q) || q->putters != NULL) return saros_fail(L, SAROS_EAGAIN, "the queue is full");
+    store(L, q, 2);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* ---- get ------------------------------------------------------------------------------------------------------ */
+
+static int get_k(lua_State *L, int status, lua_KContext ctx) {
+    queue      *q = lua_touserdata(L, 1);
+    saros_task *task = saros_resumed_raw(L);
+    int64_t     result = task->op.result;
+    (void)status, (void)ctx;
+    saros_wait_unlink(&task->wait);
+    if (result == SAROS_ESHUTDOWN) return shut_down(L);
+    if (result < 0) saros_resumed(L, &result);
+    q->promised_items--;
+    if (q->count == 0) return shut_down(L); /* shutdown(true) has thrown it away */
+    fetch(L, q);
+    return 1;
+}
+
+static int get_from(lua_State *L, queue *q, const char *what) {
+    saros_task *task = saros_begin(L, what);
+    lua_settop(L, 1);
+    if (has_item(q) && q->getters == NULL) {
+        fetch(L, q);
+        return saros_answer(L, task, 1);
+    }
+    if (q->shut) return shut_down(L);
+    saros_wait_on(task, &q->getters);
+    return saros_suspend(L, task, 0, get_k);
+}
+
+static int get(lua_State *L) { return get_from(L, check(L), "queue:get"); }
+
+static int try_get(lua_State *L) {
+    queue *q = check(L);
+    if (has_item(q) && q->getters == NULL) {
+        fetch(L, q);
+        return 1;
+    }
+    return q->shut ? shut_down(L) : saros_fail(L, SAROS_EAGAIN, "the queue is empty");
+}
+
+/* for v in q:items() do … end */
+static int next_item(lua_State *L) { return get_from(L, check(L), "queue:items"); }
+
+static int items(lua_State *L) {
+    check(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushcclosure(L, next_item, 1);
+    lua_pushvalue(L, 1);
+    return 2;
+}
+
+/* ---- join, shutdown, looking in ------------------------------------------------------------------------------- */
+
+static int join_k(lua_State *L, int status, lua_KContext ctx) {
+    int64_t result;
+    (void)status, (void)ctx;
+    saros_wait_unlink(&saros_resumed_raw(L)->wait);
+    saros_resumed(L, &result);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int join(lua_State *L) {
+    queue      *q = check(L);
+    saros_task *task = saros_begin(L, "queue:join");
+    lua_pushboolean(L, 1);
+    if (q->unfinished == 0) return saros_answer(L, task, 1);
+    saros_wait_on(task, &q->joiners);
+    return saros_suspend(L, task, 0, join_k);
+}
+
+static int task_done(lua_State *L) {
+    queue *q = check(L);
+    if (q->unfinished <= 0) return luaL_error(L, "task_done: called more often than there were items");
+    if (--q->unfinished == 0) saros_wake_all(&q->joiners, 0);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int shutdown(lua_State *L) {
+    queue *q = check(L);
+    q->shut = true;
+    if (lua_toboolean(L, 2)) { /* immediate: what is left is thrown away, and join is released */
+        lua_createtable(L, 0, 0);
+        lua_setiuservalue(L, 1, 1);
+        q->count = q->unfinished = 0;
+        q->head = 1;
+        saros_wake_all(&q->joiners, 0);
+    }
+    saros_wake_all(&q->getters, SAROS_ESHUTDOWN);
+    saros_wake_all(&q->putters, SAROS_ESHUTDOWN);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int size(lua_State *L) {
+    lua_pushinteger(L, check(L)->count);
+    return 1;
+}
+
+static int empty(lua_State *L) {
+    lua_pushboolean(L, check(L)->count == 0);
+    return 1;
+}
+
+static int full(lua_State *L) {
+    queue *q = check(L);
+    lua_pushboolean(L, q->limit > 0 && q->count >= q->limit);
+    return 1;
+}
+
+/* saros.queue([n]): at most n items; none or 0: as many as memory holds */
+static int queue_new(lua_State *L) {
+    lua_Integer limit = luaL_optinteger(L, 1, 0);
+    luaL_argcheck(L, limit >= 0, 1, "a limit of 0 (none) or more expected");
+    queue *q = saros_new(L, saros_state(L), SAROS_T_QUEUE, sizeof *q, 1);
+    q->limit = limit;
+    q->head = 1;
+    lua_createtable(L, limit > 0 && limit < 64 ? (int)limit : 4, 0);
+    lua_setiuservalue(L, -2, 1);
+    return 1;
+}
+
+void saros_open_queue(lua_State *L) {
+    static const luaL_Reg methods[] = {{"put", put},     {"get", get},     {"try_put", try_put},
+                                       {"try_get", try_get}, {"items", items}, {"task_done", task_done},
+                                       {"join", join},   {"shutdown", shutdown}, {"size", size},
+                                       {"empty", empty}, {"full", full},   {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__len", size}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"queue", queue_new}, {NULL, NULL}};
+    saros_type_make(L, SAROS_T_QUEUE, "saros.queue", methods, meta);
+    saros_add(L, functions);
+}

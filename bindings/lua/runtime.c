@@ -1,0 +1,257 @@
+/* runtime.c: the module as a whole, and the small things that all its files use.
+ *
+ * Owns the saros_lua of a state (in the registry, under an address of ours), the metatables, the anchors.
+ * Promises: a type check never trusts a userdata before its metatable was compared; no global state. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bindings/lua/runtime.h"
+#include "saros_embedded.h"
+
+static const char state_key = 0, module_key = 0, meta_keys[SAROS_TYPES] = {0};
+
+/* ---- the state and its types ---------------------------------------------------------------------------------- */
+
+saros_lua *saros_state_slow(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+    saros_lua *lua = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return lua;
+}
+
+void saros_push_meta(lua_State *L, enum saros_type type) { lua_rawgetp(L, LUA_REGISTRYINDEX, &meta_keys[type]); }
+
+void *saros_new(lua_State *L, saros_lua *lua, enum saros_type type, size_t size, int values) {
+    (void)lua;
+    void *object = lua_newuserdatauv(L, size, values);
+    memset(object, 0, size);
+    saros_push_meta(L, type);
+    lua_setmetatable(L, -2);
+    return object;
+}
+
+void *saros_test(lua_State *L, const saros_lua *lua, int index, enum saros_type type) {
+    void *object = lua_touserdata(L, index);
+    if (object == NULL || lua_islightuserdata(L, index) || !lua_getmetatable(L, index)) return NULL;
+    bool same = lua_topointer(L, -1) == lua->meta[type];
+    lua_pop(L, 1);
+    return same ? object : NULL;
+}
+
+void *saros_check(lua_State *L, int arg, enum saros_type type) {
+    void *object = saros_test(L, saros_state(L), arg, type);
+    if (object != NULL) return object;
+    saros_push_meta(L, type);
+    lua_getfield(L, -1, "__name");
+    luaL_typeerror(L, arg, lua_tostring(L, -1));
+    return NULL;
+}
+
+void saros_add(lua_State *L, const luaL_Reg *functions) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+    luaL_setfuncs(L, functions, 1);
+}
+
+void saros_type_make(lua_State *L, enum saros_type type, const char *name, const luaL_Reg *methods,
+                     const luaL_Reg *meta) {
+    saros_lua *lua = saros_state_slow(L);
+    lua_newtable(L);
+    lua->meta[type] = lua_topointer(L, -1);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &meta_keys[type]);
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "__name");
+    lua_pushboolean(L, 0); /* scripts cannot take a metatable apart */
+    lua_setfield(L, -2, "__metatable");
+    if (meta != NULL) saros_add(L, meta);
+    if (methods != NULL) {
+        lua_newtable(L);
+        saros_add(L, methods);
+        lua_setfield(L, -2, "__index");
+    }
+    lua_pop(L, 1);
+}
+
+/* ---- which loop ----------------------------------------------------------------------------------------------- */
+
+saros_rt *saros_loop_now(lua_State *L, const char *what) {
+    saros_lua *lua = saros_state(L);
+    saros_rt  *rt = lua->current != NULL ? lua->current : lua->attached;
+    if (rt == NULL) luaL_error(L, "%s: no loop is running (call it inside saros.run)", what);
+    return rt;
+}
+
+/* ---- anchors -------------------------------------------------------------------------------------------------- */
+
+static void push_anchors(lua_State *L, saros_rt *rt) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, rt);
+    lua_getiuservalue(L, -1, SAROS_UV_ANCHORS);
+    lua_remove(L, -2);
+}
+
+void saros_anchor(lua_State *L, saros_rt *rt, const void *key) {
+    push_anchors(L, rt);
+    lua_insert(L, -2);
+    lua_rawsetp(L, -2, key);
+    lua_pop(L, 1);
+}
+
+/* A key that is there is set to nil: that allocates nothing, so it cannot fail. */
+void saros_drop(saros_rt *rt, const void *key) {
+    lua_State *L = rt->L;
+    if (!lua_checkstack(L, 4)) return; /* it stays anchored until the loop closes */
+    push_anchors(L, rt);
+    if (lua_rawgetp(L, -1, key) != LUA_TNIL) {
+        lua_pushnil(L);
+        lua_rawsetp(L, -3, key);
+    }
+    lua_pop(L, 2);
+}
+
+void saros_push_anchored(lua_State *L, saros_rt *rt, const void *key) {
+    push_anchors(L, rt);
+    lua_rawgetp(L, -1, key);
+    lua_remove(L, -2);
+}
+
+/* ---- errors and messages -------------------------------------------------------------------------------------- */
+
+bool saros_protected(saros_rt *rt, lua_CFunction f, void *p, const char *what) {
+    lua_State *L = rt->L;
+    if (!lua_checkstack(L, 6)) {
+        saros_complain(rt, "%s: Lua stack overflow", what);
+        return false;
+    }
+    int top = lua_gettop(L);
+    lua_pushcfunction(L, f);
+    lua_pushlightuserdata(L, p);
+    int status = lua_pcall(L, 1, 0, 0);
+    if (status != LUA_OK) {
+        const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "error object is not a string";
+        saros_complain(rt, "%s: %s", what, text);
+    }
+    lua_settop(L, top);
+    return status == LUA_OK;
+}
+
+void saros_complain(saros_rt *rt, const char *format, ...) {
+    char    text[1024];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    rt->reported++;
+    saros_report(rt->loop, text);
+}
+
+int saros_fail(lua_State *L, int code, const char *format, ...) {
+    char    text[SAROS_ADDRESS_TEXT + 256];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    lua_pushnil(L);
+    lua_pushstring(L, text);
+    lua_pushstring(L, saros_error_name(code));
+    return 3;
+}
+
+/* ---- arguments ------------------------------------------------------------------------------------------------ */
+
+saros_time saros_seconds(lua_State *L, int arg) {
+    lua_Number seconds = luaL_checknumber(L, arg);
+    if (isnan(seconds)) luaL_argerror(L, arg, "number of seconds expected, got NaN");
+    if (seconds <= 0) return 0;
+    lua_Number nanoseconds = ceil(seconds * 1e9);
+    return nanoseconds >= 9.2e18 ? SAROS_FOREVER : (saros_time)nanoseconds;
+}
+
+saros_time saros_later(saros_loop *loop, saros_time duration) {
+    saros_time now = saros_now(loop);
+    return duration >= SAROS_FOREVER - now ? SAROS_FOREVER : now + duration;
+}
+
+void saros_check_options(lua_State *L, int arg, const char *const *names) {
+    if (lua_isnoneornil(L, arg)) return;
+    luaL_checktype(L, arg, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, arg) != 0; lua_pop(L, 1)) {
+        bool        known = false;
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+        for (const char *const *name = names; key != NULL && *name != NULL && !known; name++)
+            known = strcmp(*name, key) == 0;
+        if (known) continue;
+        lua_pushvalue(L, -2);
+        luaL_argerror(L, arg, lua_pushfstring(L, "unknown option '%s'", luaL_tolstring(L, -1, NULL)));
+    }
+}
+
+/* ---- the module ----------------------------------------------------------------------------------------------- */
+
+static const char *const lazy[][2] = {{"serve", "serve"}, {NULL, NULL}};
+
+/* __index of the module: parts written in Lua are compiled when they are first asked for. */
+static int load_part(lua_State *L) {
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    for (size_t i = 0; lazy[i][0] != NULL; i++) {
+        if (strcmp(lazy[i][0], key) != 0) continue;
+        for (size_t part = 0; saros_embedded[part].name != NULL; part++) {
+            if (strcmp(saros_embedded[part].name, lazy[i][1]) != 0) continue;
+            lua_pushfstring(L, "=saros/%s.lua", saros_embedded[part].name);
+            if (luaL_loadbufferx(L, saros_embedded[part].text, saros_embedded[part].size, lua_tostring(L, -1),
+                                 "t") != LUA_OK)
+                return lua_error(L);
+            lua_pushvalue(L, 1);
+            lua_call(L, 1, 1); /* the part gives its one function */
+            lua_pushvalue(L, -1);
+            lua_setfield(L, 1, key);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int install(lua_State *L) {
+    saros_install(L, saros_state(L));
+    return 0;
+}
+
+static int module_new(lua_State *L) {
+    static const luaL_Reg functions[] = {{"install", install}, {NULL, NULL}};
+    saros_lua            *lua = lua_newuserdatauv(L, sizeof *lua, 0);
+    *lua = (saros_lua){0};
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+    lua->L = lua_tothread(L, -1);
+    lua_pop(L, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+    lua_createtable(L, 0, 64);
+    saros_add(L, functions);
+    lua_pushliteral(L, SAROS_VERSION);
+    lua_setfield(L, -2, "_VERSION");
+    saros_open_loop(L);
+    saros_open_task(L);
+    saros_open_await(L);
+    saros_open_scope(L);
+    saros_open_gather(L);
+    saros_open_time(L);
+    saros_open_queue(L);
+    saros_open_error(L);
+    saros_open_net(L);
+    saros_open_install(L);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, load_part);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    return 1;
+}
+
+int luaopen_saros(lua_State *L) {
+    luaL_checkversion(L);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &module_key) != LUA_TNIL) return 1;
+    lua_pop(L, 1);
+    module_new(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
+    return 1;
+}

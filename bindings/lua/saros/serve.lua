@@ -1,0 +1,122 @@
+-- serve.lua: saros.serve: a listener, a task that accepts, a task for each connection.
+--
+-- Owns the listener and the handlers' tasks. A handler's stream is closed when the handler ends, and its error is
+-- reported at once; others go on. Where the system has no descriptor left, accepting pauses instead of spinning.
+-- Promises: serve returns at once; close stops accepting; shutdown waits for the handlers and then cancels them.
+local saros = ...
+local spawn = saros._spawn_background
+
+local Server = {}
+Server.__index = Server
+Server.__name = "saros.server"
+Server.__metatable = false
+
+local PAUSE = 1 -- seconds, as asyncio's
+local EXHAUSTED = {EMFILE = true, ENFILE = true, ENOBUFS = true, ENOMEM = true}
+
+local function handle(server, stream, handler)
+   local connection <close> = stream
+   local left <close> = setmetatable({}, {
+      __close = function() server:_left(saros.current_task()) end,
+   })
+   handler(stream, (stream:peer_address()))
+end
+
+local function accept_loop(server)
+   while true do
+      server:_wait_for_place()
+      local stream, message, code = server.listener:accept()
+      if stream then
+         local task = spawn(handle, server, stream, server.handler)
+         task:set_name("handler")
+         server.handlers[task] = true
+         server.count = server.count + 1
+      elseif EXHAUSTED[code] then
+         saros._report("serve " .. server.where .. ": " .. message .. "; accepting pauses for a second")
+         saros.sleep(PAUSE)
+      elseif code == "ECLOSED" then
+         return
+      else
+         saros._report("serve " .. server.where .. ": " .. message)
+         saros.sleep(PAUSE)
+      end
+   end
+end
+
+-- With a limit, the next connection is accepted only when there is a place for its handler.
+function Server:_wait_for_place()
+   while self.limit and self.count >= self.limit do
+      self.place = saros.future()
+      self.place:await()
+   end
+end
+
+function Server:_left(task)
+   self.handlers[task] = nil
+   self.count = self.count - 1
+   if self.place then
+      local place = self.place
+      self.place = nil
+      place:set_result()
+   end
+   if self.count == 0 and self.empty then
+      local empty = self.empty
+      self.empty = nil
+      empty:set_result()
+   end
+end
+
+function Server:address() return self.where end
+
+-- Stops accepting, now; the handlers go on.
+function Server:close()
+   self.listener:close()
+   return true
+end
+
+-- Waits until the server is closed and its last handler has ended.
+function Server:wait()
+   self.acceptor:await()
+   while self.count > 0 do
+      self.empty = self.empty or saros.future()
+      self.empty:await()
+   end
+   return true
+end
+
+-- Stops accepting, gives the handlers `seconds` to end, then cancels them and waits.
+function Server:shutdown(seconds)
+   self:close()
+   local done = saros.timeout(seconds, self.wait, self)
+   if not done then
+      for task in pairs(self.handlers) do task:cancel("the server shuts down") end
+      self:wait()
+   end
+   return true
+end
+
+Server.__close = Server.close
+
+local function serve(address, handler, options)
+   if type(handler) ~= "function" then
+      error("bad argument #2 to 'serve' (function expected, got " .. type(handler) .. ")", 2)
+   end
+   local limit, rest
+   if options ~= nil then
+      rest = {}
+      for key, value in pairs(options) do rest[key] = value end
+      limit, rest.limit = rest.limit, nil
+      if limit ~= nil and (math.type(limit) ~= "integer" or limit < 1) then
+         error("bad argument #3 to 'serve' (option 'limit': an integer above 0 expected)", 2)
+      end
+   end
+   local listener, message, code = saros.listen(address, rest)
+   if not listener then return nil, message, code end
+   local server = setmetatable({
+      listener = listener, where = listener:address(), handler = handler, limit = limit, handlers = {}, count = 0,
+   }, Server)
+   server.acceptor = spawn(accept_loop, server):set_name("accept " .. server.where)
+   return server
+end
+
+return serve

@@ -1,0 +1,47 @@
+/* saros_lua.h: Saros for a host that has its own lua_State, its own main loop, and perhaps its own allocator.
+ *
+ * The loop is the host's: it opens it (core/saros.h), attaches it to the state, spawns scripts as tasks and steps the
+ * loop when it has time. Nothing here writes to stderr or stops the process; messages go to config.report.
+ *
+ * Promises: every entry into Lua is protected, so no Lua error crosses saros_step; attach, detach, lua_close and
+ * saros_close may come in any order. Everything here is for the loop's thread. */
+#ifndef SAROS_LUA_H
+#define SAROS_LUA_H
+
+#include <lua.h>
+
+#include "core/saros.h"
+
+typedef struct saros_scope saros_scope;
+
+/* flags of saros_lua_attach */
+enum { SAROS_LUA_INSTALL = 1 /* make pcall, xpcall and coroutine of this state task-aware, as saros.install() does */ };
+
+/* Makes the module known to the state (package.loaded.saros and a global are the host's choice: this sets
+ * package.preload.saros) and binds the loop to it: saros.spawn and the like then use this loop where no other runs.
+ * 0, or SAROS_EBUSY if the state has an attached loop already, or SAROS_ENOMEM. */
+SAROS_API int saros_lua_attach(lua_State *L, saros_loop *loop, unsigned flags);
+
+/* Like lua_pcall: takes a function and nargs arguments from the top of the stack. Starts them as a task on the
+ * attached loop, which takes its first step in the next saros_step. LUA_OK with the task pushed, or an error status
+ * with a message pushed. scope may be NULL; name may be NULL (it is copied). */
+SAROS_API int saros_lua_spawn(lua_State *L, int nargs, saros_scope *scope, const char *name);
+
+/* A scope of the host's: what is spawned in it can be cancelled together. NULL without memory. The host frees it,
+ * after which its tasks go on without it. */
+SAROS_API saros_scope *saros_scope_new(lua_State *L);
+/* Cancels everything in the scope, now and for good: each task learns it at its next await. reason may be NULL. */
+SAROS_API void saros_scope_cancel(saros_scope *scope, const char *reason);
+SAROS_API void saros_scope_free(saros_scope *scope);
+
+/* How many tasks of the attached loop live. */
+SAROS_API size_t saros_lua_tasks(lua_State *L);
+
+/* Ends the binding: tasks that still live are closed where they stand (their <close> variables run, but cannot
+ * await; step with a cancelled scope first to end them in peace), streams are closed. The loop stays open. */
+SAROS_API void saros_lua_detach(lua_State *L);
+
+/* The module. luaL_requiref(L, "saros", luaopen_saros, 0) or require "saros". */
+SAROS_API int luaopen_saros(lua_State *L);
+
+#endif

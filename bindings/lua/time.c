@@ -1,0 +1,169 @@
+/* time.c: sleeping, and callbacks that are called soon, later, or at a time.
+ *
+ * Promises: times are seconds on the loop's own clock; a sleep never ends early; sleep(0) gives way exactly once;
+ * callbacks run outside any task, one after the other, and an error in one is reported and harms nobody else. */
+#include "bindings/lua/runtime.h"
+
+static int sleep_k(lua_State *L, int status, lua_KContext ctx) {
+    int64_t result;
+    (void)status, (void)ctx;
+    saros_resumed(L, &result);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int sleep_until_time(lua_State *L, saros_task *task, saros_time deadline) {
+    if (deadline == SAROS_FOREVER) saros_expect(task->rt->loop, &task->op);
+    else if (saros_timer(task->rt->loop, &task->op, deadline) < 0) return luaL_error(L, "not enough memory");
+    return saros_suspend(L, task, 0, sleep_k);
+}
+
+int saros_sleep(lua_State *L, int arg, const char *what) {
+    saros_time  duration = saros_seconds(L, arg);
+    saros_task *task = saros_begin(L, what);
+    if (duration > 0) return sleep_until_time(L, task, saros_later(task->rt->loop, duration));
+    saros_expect(task->rt->loop, &task->op);
+    saros_complete(task->rt->loop, &task->op, 0); /* to the end of the run queue */
+    return saros_suspend(L, task, 0, sleep_k);
+}
+
+static int sleep(lua_State *L) { return saros_sleep(L, 1, "saros.sleep"); }
+
+static int sleep_until(lua_State *L) {
+    saros_time  deadline = saros_seconds(L, 1);
+    saros_task *task = saros_begin(L, "saros.sleep_until");
+    return sleep_until_time(L, task, deadline);
+}
+
+static int now(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)saros_now(saros_loop_now(L, "saros.now")->loop) / 1e9);
+    return 1;
+}
+
+/* ---- callbacks ------------------------------------------------------------------------------------------------ */
+
+/* SAROS_T_CALL: user values: the function, its arguments. It is anchored under its own address until it was told. */
+typedef struct call {
+    saros_op  op;
+    saros_rt *rt; /* NULL: told or cancelled */
+    int       args;
+    bool      cancelled;
+} call;
+
+static int traceback(lua_State *L) {
+    luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
+    return 1;
+}
+
+/* protected: calls the function of the call p. */
+static int run_call(lua_State *L) {
+    call *self = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    luaL_checkstack(L, self->args + 4, "too many arguments");
+    lua_pushcfunction(L, traceback);
+    saros_push_anchored(L, self->rt, self);
+    for (int i = 0; i <= self->args; i++) lua_getiuservalue(L, 2, 1 + i);
+    lua_remove(L, 2);
+    if (lua_pcall(L, self->args, 0, 1) == LUA_OK) return 0;
+    saros_complain(self->rt, "a callback failed: %s", lua_tostring(L, -1));
+    return 0;
+}
+
+static void call_told(saros_loop *loop, saros_op *op, int64_t result) {
+    call      *self = (call *)(void *)op;
+    saros_rt  *rt = self->rt, *outer_rt = rt->lua->current;
+    saros_task *outer = rt->task;
+    (void)loop;
+    if (result >= 0 && !self->cancelled) {
+        rt->lua->current = rt;
+        rt->task = NULL;
+        saros_protected(rt, run_call, self, "a callback");
+        rt->task = outer;
+        rt->lua->current = outer_rt;
+    }
+    self->rt = NULL;
+    saros_drop(rt, self);
+}
+
+/* Function and nargs arguments on top become a call, which is left in their place and not yet started. */
+static call *make_call(lua_State *L, saros_rt *rt, int nargs) {
+    int first = lua_gettop(L) - nargs;
+    if (rt->loop == NULL) luaL_error(L, "the loop is closed");
+    if (nargs > 250) luaL_error(L, "too many arguments (at most 250)");
+    call *self = saros_new(L, rt->lua, SAROS_T_CALL, sizeof *self, 1 + nargs);
+    lua_insert(L, first);
+    for (int i = nargs; i >= 0; i--) lua_setiuservalue(L, first, 1 + i);
+    self->args = nargs;
+    self->op.done = call_told;
+    lua_pushvalue(L, first);
+    saros_anchor(L, rt, self);
+    self->rt = rt;
+    return self;
+}
+
+static call *start_soon(lua_State *L, saros_rt *rt, int nargs) {
+    call *self = make_call(L, rt, nargs);
+    saros_expect(rt->loop, &self->op);
+    saros_complete(rt->loop, &self->op, 0);
+    return self;
+}
+
+void saros_call_soon(lua_State *L, saros_rt *rt, int nargs) {
+    start_soon(L, rt, nargs);
+    lua_pop(L, 1);
+}
+
+static int start_at(lua_State *L, saros_rt *rt, saros_time deadline) {
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    call *self = make_call(L, rt, lua_gettop(L) - 2);
+    if (deadline == SAROS_FOREVER) saros_expect(rt->loop, &self->op);
+    else if (saros_timer(rt->loop, &self->op, deadline) < 0) {
+        saros_drop(rt, self);
+        return luaL_error(L, "not enough memory");
+    }
+    return 1;
+}
+
+static int call_soon(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    start_soon(L, saros_loop_now(L, "saros.call_soon"), lua_gettop(L) - 1);
+    return 1;
+}
+
+static int call_later(lua_State *L) {
+    saros_rt *rt = saros_loop_now(L, "saros.call_later");
+    return start_at(L, rt, saros_later(rt->loop, saros_seconds(L, 1)));
+}
+
+static int call_at(lua_State *L) { return start_at(L, saros_loop_now(L, "saros.call_at"), saros_seconds(L, 1)); }
+
+/* handle:cancel() -> was it still to come? */
+static int call_cancel(lua_State *L) {
+    call     *self = saros_check(L, 1, SAROS_T_CALL);
+    saros_rt *rt = self->rt;
+    bool      waiting = rt != NULL && !self->cancelled;
+    if (waiting) {
+        self->cancelled = true;
+        if (self->op.kind == SAROS_OP_TIMER && saros_timer_stop(rt->loop, &self->op)) {
+            self->rt = NULL;
+            saros_drop(rt, self);
+        } else {
+            saros_cancel(rt->loop, &self->op);
+        }
+    }
+    lua_pushboolean(L, waiting);
+    return 1;
+}
+
+void saros_open_time(lua_State *L) {
+    static const luaL_Reg methods[] = {{"cancel", call_cancel}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"sleep", sleep},
+                                         {"sleep_until", sleep_until},
+                                         {"now", now},
+                                         {"call_soon", call_soon},
+                                         {"call_later", call_later},
+                                         {"call_at", call_at},
+                                         {NULL, NULL}};
+    saros_type_make(L, SAROS_T_CALL, "saros.call", methods, NULL);
+    saros_add(L, functions);
+}

@@ -1,0 +1,40 @@
+/* driver.h: what a driver is, and what the core offers to one.
+ *
+ * A driver turns operations into completions. It calls back only saros_complete, which only queues, so a driver is
+ * never re-entered by what it finishes. docs/design.md has the contract's twelve lines; tests/conformance holds
+ * every driver to them.
+ *
+ * What the core does so that drivers need not: it refuses ops on closed handles and a second reader; it keeps the
+ * list of ops in flight on each handle; before a CLOSE reaches a driver everything on that handle has ended. */
+#ifndef SAROS_DRIVER_H
+#define SAROS_DRIVER_H
+
+#include "core/saros.h"
+
+typedef struct saros_driver {
+    const char *name;
+    size_t      size;                                           /* of its state, which the core allocates, zeroed */
+    int        (*open)(void *self, saros_loop *loop, const saros_config *config); /* 0 or an error; then no close */
+    void       (*close)(void *self);                            /* nothing is in flight any more */
+    saros_time (*now)(void *self);                              /* never goes back */
+    void       (*submit)(void *self, saros_op *op);             /* cannot fail: a failure is a completion */
+    void       (*cancel)(void *self, saros_op *op);             /* a wish; op is in flight and still ends once */
+    int        (*wait)(void *self, saros_time timeout);         /* until something is done, or time; <0 is fatal */
+    void       (*wake)(void *self);                             /* any thread, also a signal handler */
+    int64_t    (*take)(void *self, saros_op *op, void *buffer, size_t size); /* a ready lent RECV: bytes, 0 at the end,
+                                                                   or SAROS_EAGAIN, then it is submitted again */
+} saros_driver;
+
+/* For open, when it fails: the reason in words, printf style. The core shows it behind the driver's name. */
+SAROS_API void saros_reason(saros_loop *loop, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For open: a descriptor that foreign loops can poll instead of calling saros_step blindly. */
+SAROS_API void saros_set_pollable(saros_loop *loop, saros_os_handle handle);
+/* For the watching eye: SAROS_ON_PARK when an op has to wait for the kernel. */
+SAROS_API void saros_trace(saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result);
+/* The connection or listener is open: set handle->os (or word) first, then call this, then complete. */
+SAROS_API void saros_opened(saros_loop *loop, saros_handle *handle, bool listener);
+
+/* Is it a receive that waits for readiness only? */
+static inline bool saros_is_lent(const saros_op *op) { return op->kind == SAROS_OP_RECV && op->buffer == NULL; }
+
+#endif

@@ -1,0 +1,273 @@
+/* loop.c: the loop itself: open, step, close.
+ *
+ * Owns the order of things in a turn: what other threads posted, what the driver finished, timers that are due, then
+ * the batch that was ready when the turn began, in the order in which it became ready.
+ * Promises: never blocks while work is ready or longer than asked; a busy batch cannot starve the kernel, and what a
+ * batch makes ready waits for the next turn, so no task can starve another. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/loop.h"
+
+/* ---- what lives on the loop ----------------------------------------------------------------------------------- */
+
+static void *default_alloc(void *user, void *ptr, size_t osize, size_t nsize) {
+    (void)user, (void)osize;
+    if (nsize > 0) return realloc(ptr, nsize);
+    free(ptr);
+    return NULL;
+}
+
+void *saros_realloc(saros_loop *loop, void *ptr, size_t osize, size_t nsize) {
+    if (ptr == NULL && nsize == 0) return NULL;
+    return loop->config.alloc(loop->config.user, ptr, osize, nsize);
+}
+
+void saros_report(saros_loop *loop, const char *text) {
+    if (loop->config.report != NULL) loop->config.report(loop->config.user, text);
+}
+
+void saros_trace(saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result) {
+    saros_see(loop, event, op, result);
+}
+
+void saros_reason(saros_loop *loop, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vsnprintf(loop->why, sizeof loop->why, format, list);
+    va_end(list);
+}
+
+const char     *saros_lent(const saros_loop *loop) { return loop->scratch; }
+saros_time      saros_now(saros_loop *loop) { return loop->driver->now(loop->state); }
+bool            saros_running(const saros_loop *loop) { return loop->running; }
+const char     *saros_driver_name(const saros_loop *loop) { return loop->driver->name; }
+saros_os_handle saros_pollable(const saros_loop *loop) { return loop->pollable; }
+void            saros_set_pollable(saros_loop *loop, saros_os_handle handle) { loop->pollable = handle; }
+void            saros_stop(saros_loop *loop) { loop->stopping = true; }
+size_t saros_pending(const saros_loop *loop) { return loop->flying + loop->timers.count + loop->ready.count; }
+
+void saros_collector(saros_loop *loop, bool (*step)(void *user), void *user) {
+    loop->collect = step;
+    loop->collector = user;
+}
+
+/* ---- open ----------------------------------------------------------------------------------------------------- */
+
+void saros_free_loop(saros_loop *loop) {
+    saros_config config = loop->config; /* the allocator is inside what it frees */
+    config.alloc(config.user, loop, sizeof *loop, 0);
+}
+
+static int fail(const char *reason, int error, char *why, size_t size) {
+    if (size > 0) snprintf(why, size, "%s", reason);
+    return error;
+}
+
+int saros_open(saros_loop **out, const saros_config *given, char *why, size_t size) {
+    saros_config config = SAROS_CONFIG_INIT;
+    *out = NULL;
+    if (given != NULL) {
+        if (given->size < offsetof(saros_config, seed) || given->size > sizeof config)
+            return fail("config.size is not that of a saros_config: use SAROS_CONFIG_INIT", SAROS_EINVAL, why, size);
+        memcpy(&config, given, given->size);
+    }
+    if (config.alloc == NULL) config.alloc = default_alloc;
+    saros_loop *loop = config.alloc(config.user, NULL, 0, sizeof *loop);
+    if (loop == NULL) return fail("not enough memory", SAROS_ENOMEM, why, size);
+    *loop = (saros_loop){.config = config, .pollable = SAROS_NO_HANDLE};
+    atomic_init(&loop->door.posted, NULL);
+    atomic_init(&loop->door.inside, 0);
+    atomic_init(&loop->door.holds, 1);
+    int error = SAROS_ENOMEM;
+    loop->scratch = saros_realloc(loop, NULL, 0, SAROS_SCRATCH);
+    if (loop->scratch == NULL) saros_reason(loop, "not enough memory");
+    else error = saros_driver_choose(loop, config.driver);
+    if (error < 0) {
+        fail(loop->why, error, why, size);
+        saros_realloc(loop, loop->scratch, SAROS_SCRATCH, 0);
+        saros_free_loop(loop);
+        return error;
+    }
+    loop->config.driver = NULL; /* the caller's string; it may be gone tomorrow */
+    *out = loop;
+    return 0;
+}
+
+/* ---- step ----------------------------------------------------------------------------------------------------- */
+
+/* Is nothing left that could still happen by itself? The door is looked at last: whoever posts and then lets go of
+ * the loop is seen by one of the two. */
+static bool idle(saros_loop *loop) {
+    return loop->flying == 0 && loop->timers.count == loop->background && atomic_load(&loop->door.holds) == 1 &&
+           !saros_door_knocked(loop);
+}
+
+/* Work is ready: is it time to look at the kernel again? With nothing in flight there it need not be asked at all,
+ * because posts are seen without it. */
+static bool look_due(const saros_loop *loop, saros_time now) {
+    return loop->flying > 0 && (loop->turns >= SAROS_TURNS || now - loop->asked >= SAROS_BURST);
+}
+
+/* Asks the driver, blocking for at most `timeout`; then everything that this brought is in the ready queue. */
+static int gather(saros_loop *loop, saros_time timeout) {
+    saros_see(loop, SAROS_ON_WAIT, NULL, timeout);
+    int error = loop->driver->wait(loop->state, timeout);
+    if (error < 0) return loop->broken = error;
+    loop->turns = 0;
+    return 0;
+}
+
+static saros_time earlier(saros_time a, saros_time b) { return a < b ? a : b; }
+static saros_time after(saros_time now, saros_time span) {
+    return span >= SAROS_FOREVER - now ? SAROS_FOREVER : now + span;
+}
+
+/* Tells what was ready when the turn began. False: the budget ran out; the rest stays in front of the queue. */
+static bool tell_batch(saros_loop *loop, saros_time until) {
+    loop->turns++;
+    for (size_t left = loop->ready.count; left > 0; left--) {
+        saros_tell(loop, saros_queue_pop(&loop->ready));
+        if (until != SAROS_FOREVER && saros_now(loop) >= until) return false;
+    }
+    return true;
+}
+
+/* The next deadline in this turn's terms: how long the driver may block. */
+static saros_time patience(saros_loop *loop, saros_time now, saros_time give_up) {
+    saros_time until = earlier(saros_heap_next(&loop->timers), give_up);
+    if (until == SAROS_FOREVER) return SAROS_FOREVER;
+    return until > now ? until - now : 0;
+}
+
+static saros_status step(saros_loop *loop, const saros_limits *limits) {
+    saros_time   began = saros_now(loop), now = began, blocked = 0;
+    saros_time   until = limits->budget > 0 ? after(began, limits->budget) : SAROS_FOREVER;
+    saros_time   give_up = after(began, limits->wait);
+    saros_status status = {.outcome = SAROS_MORE};
+    bool         looked = false; /* a step looks at the kernel at least once, also with a budget of nothing */
+
+    for (;;) {
+        saros_door_drain(loop);
+        saros_expire(loop, now);
+        bool ready = loop->ready.count > 0;
+        if (!ready && idle(loop)) {
+            status.outcome = SAROS_DONE;
+            break;
+        }
+        if (!ready && looked) { /* it has waited once; what came of it is told */
+            status.outcome = SAROS_WAITING;
+            break;
+        }
+        if (!ready || look_due(loop, now) || (!looked && loop->flying > 0)) {
+            bool       held = ready || loop->stopping;
+            saros_time before = now;
+            if (gather(loop, held ? 0 : patience(loop, now, give_up)) < 0) break;
+            looked = true;
+            now = loop->asked = saros_now(loop);
+            if (!ready) blocked += now - before;
+            saros_door_drain(loop);
+            saros_expire(loop, now);
+        }
+        bool spent = loop->ready.count > 0 && !tell_batch(loop, until);
+        if (spent || loop->stopping) {
+            loop->stopped = loop->stopping;
+            loop->stopping = false;
+            if (loop->ready.count == 0 && !saros_door_knocked(loop))
+                status.outcome = idle(loop) ? SAROS_DONE : SAROS_WAITING;
+            break;
+        }
+        looked = looked || loop->flying == 0;
+        now = saros_now(loop);
+    }
+    if (loop->broken < 0) status.outcome = SAROS_BROKEN;
+    status.error = loop->broken;
+    status.next = saros_heap_next(&loop->timers);
+    status.used = saros_now(loop) - began - blocked;
+    return status;
+}
+
+static void collect(saros_loop *loop, saros_time limit) {
+    saros_time until = after(saros_now(loop), limit);
+    while (loop->collect(loop->collector) && saros_now(loop) < until) {}
+}
+
+saros_status saros_step(saros_loop *loop, const saros_limits *limits) {
+    if (loop->running) return (saros_status){.outcome = SAROS_BROKEN, .error = SAROS_EBUSY, .next = SAROS_FOREVER};
+    if (loop->broken < 0)
+        return (saros_status){.outcome = SAROS_BROKEN, .error = loop->broken, .next = SAROS_FOREVER};
+    loop->running = true;
+    saros_status status = step(loop, limits);
+    if (limits->gc > 0 && loop->collect != NULL) collect(loop, limits->gc);
+    loop->running = false;
+    return status;
+}
+
+int saros_run(saros_loop *loop) {
+    saros_status status = {.outcome = SAROS_MORE};
+    if (loop->running) return SAROS_EBUSY;
+    loop->stopped = false;
+    while (!loop->stopped && (status.outcome == SAROS_MORE || status.outcome == SAROS_WAITING))
+        status = saros_step(loop, &(saros_limits){.wait = SAROS_FOREVER});
+    loop->stopping = false;
+    return status.outcome == SAROS_BROKEN ? status.error : 0;
+}
+
+int saros_drain(saros_loop *loop, saros_time patience_left) {
+    saros_time until = after(saros_now(loop), patience_left);
+    for (;;) {
+        saros_time now = saros_now(loop), left = until == SAROS_FOREVER ? until : until > now ? until - now : 0;
+        saros_status status = saros_step(loop, &(saros_limits){.wait = left, .budget = left > 0 ? left : 1});
+        if (status.outcome == SAROS_DONE) return 0;
+        if (status.outcome == SAROS_BROKEN) return status.error;
+        if (left == 0) return SAROS_ETIMEDOUT;
+    }
+}
+
+/* ---- close ---------------------------------------------------------------------------------------------------- */
+
+static void closed_by_loop(saros_loop *loop, saros_op *op, int64_t result) { (void)loop, (void)op, (void)result; }
+
+/* Tells what is ready; where something still flies, lets the driver bring it. */
+static void settle(saros_loop *loop) {
+    while (loop->ready.count > 0 || (loop->flying > 0 && loop->broken == 0)) {
+        if (loop->ready.count == 0) gather(loop, SAROS_FOREVER);
+        while (loop->ready.count > 0) saros_tell(loop, saros_queue_pop(&loop->ready));
+    }
+}
+
+static void close_handles(saros_loop *loop) {
+    saros_handle *last = NULL; /* a broken driver may not bring a close to its end: then we give up, not spin */
+    while (loop->handles != NULL && loop->handles != last) {
+        saros_op op = {.kind = SAROS_OP_CLOSE, .done = closed_by_loop, .handle = last = loop->handles};
+        if (last->state != SAROS_HANDLE_CLOSING) saros_submit(loop, &op);
+        settle(loop);
+    }
+}
+
+int saros_close(saros_loop *loop) {
+    if (loop->running) return SAROS_EBUSY;
+    loop->running = loop->closing = true;
+    for (saros_handle *handle = loop->handles, *behind; handle != NULL; handle = behind) {
+        behind = handle->next; /* a connect that is cancelled takes its handle off the list */
+        for (saros_op *op = handle->first, *next; op != NULL; op = next) {
+            next = op->next;
+            saros_cancel(loop, op);
+        }
+    }
+    while (loop->timers.count > 0) saros_cancel(loop, loop->timers.entries[0].op);
+    saros_door_drain(loop);
+    settle(loop);
+    close_handles(loop);
+    saros_door_close(loop);
+    settle(loop); /* what came in while the door closed */
+    loop->driver->close(loop->state);
+    saros_realloc(loop, loop->state, loop->driver->size, 0);
+    saros_heap_free(&loop->timers, loop);
+    saros_realloc(loop, loop->scratch, SAROS_SCRATCH, 0);
+    loop->running = false;
+    saros_release(loop);
+    return 0;
+}

@@ -1,0 +1,253 @@
+/* op.c: the life of one operation: idle, flying, ready, told.
+ *
+ * Owns the rules that hold for every driver: what may fly on which handle, what a closing handle does to what flies
+ * on it, and that everything ends exactly once.
+ * Promises: nothing is told from inside these functions; they only hand down to the driver and queue. */
+#include <assert.h>
+
+#include "core/loop.h"
+
+/* Which direction of a stream an op keeps busy. Accepts are counted instead, in the upper bits of `busy`. */
+enum { READING = 1, WRITING = 2, ONE_ACCEPT = 8 };
+
+static unsigned direction(const saros_op *op) {
+    switch (op->kind) {
+    case SAROS_OP_RECV: return READING;
+    case SAROS_OP_SEND:
+    case SAROS_OP_SHUTDOWN: return WRITING;
+    default: return 0;
+    }
+}
+
+/* Why the op cannot start, or 0. The answer is the same on every driver because no driver is asked. */
+static int refusal(const saros_loop *loop, const saros_op *op) {
+    const saros_handle *handle = op->handle;
+    bool                opens = op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN;
+    if (loop->broken < 0 && op->kind != SAROS_OP_CLOSE) return loop->broken;
+    if (loop->closing && op->kind != SAROS_OP_CLOSE) return SAROS_ECLOSED;
+    if (opens) return handle->state == SAROS_HANDLE_EMPTY ? 0 : SAROS_EISCONN;
+    if (handle->state == SAROS_HANDLE_OPENING) return op->kind == SAROS_OP_CLOSE ? 0 : SAROS_ENOTCONN;
+    if (handle->state != SAROS_HANDLE_OPEN) return SAROS_ECLOSED;
+    if (handle->busy & direction(op)) return SAROS_EBUSY;
+    if (op->kind == SAROS_OP_ACCEPT) {
+        if (!handle->listener) return SAROS_EINVAL;
+        if (op->accepted->state != SAROS_HANDLE_EMPTY) return SAROS_EISCONN;
+        if (handle->busy >= ONE_ACCEPT * SAROS_MOST_ACCEPTS) return SAROS_EBUSY;
+    } else if (handle->listener && direction(op)) {
+        return SAROS_ENOTCONN;
+    }
+    if ((op->kind == SAROS_OP_RECV || op->kind == SAROS_OP_SEND) && op->size == 0 && !saros_is_lent(op))
+        return SAROS_EINVAL; /* 0 received would read as the end of the stream */
+    return 0;
+}
+
+static void link_op(saros_handle *handle, saros_op *op) {
+    op->next = NULL;
+    op->prev = handle->last;
+    if (handle->last != NULL) handle->last->next = op;
+    else handle->first = op;
+    handle->last = op;
+    handle->busy = (uint8_t)(handle->busy | direction(op));
+    if (op->kind == SAROS_OP_ACCEPT) handle->busy = (uint8_t)(handle->busy + ONE_ACCEPT);
+}
+
+static void unlink_op(saros_handle *handle, saros_op *op) {
+    if (op->prev != NULL) op->prev->next = op->next;
+    else handle->first = op->next;
+    if (op->next != NULL) op->next->prev = op->prev;
+    else handle->last = op->prev;
+    handle->busy = (uint8_t)(handle->busy & ~direction(op));
+    if (op->kind == SAROS_OP_ACCEPT) handle->busy = (uint8_t)(handle->busy - ONE_ACCEPT);
+}
+
+static void list_handle(saros_loop *loop, saros_handle *handle) {
+    handle->prev = NULL;
+    handle->next = loop->handles;
+    if (loop->handles != NULL) loop->handles->prev = handle;
+    loop->handles = handle;
+}
+
+/* An empty handle may be opened again. */
+static void forget_handle(saros_loop *loop, saros_handle *handle) {
+    if (handle->prev != NULL) handle->prev->next = handle->next;
+    else loop->handles = handle->next;
+    if (handle->next != NULL) handle->next->prev = handle->prev;
+    handle->next = handle->prev = NULL;
+    handle->os = SAROS_NO_HANDLE;
+    handle->state = SAROS_HANDLE_EMPTY;
+    handle->listener = 0;
+}
+
+void saros_opened(saros_loop *loop, saros_handle *handle, bool listener) {
+    if (handle->state == SAROS_HANDLE_EMPTY) list_handle(loop, handle); /* accepted; others were opening */
+    if (handle->state != SAROS_HANDLE_CLOSING) handle->state = SAROS_HANDLE_OPEN;
+    handle->listener = listener;
+}
+
+/* Hands the op down. True: the driver finished it inside the call. */
+static bool fly(saros_loop *loop, saros_op *op) {
+    op->state = SAROS_FLYING;
+    link_op(op->handle, op);
+    loop->flying++;
+    loop->submitting = op;
+    loop->driver->submit(loop->state, op);
+    if (loop->submitting == NULL) return true;
+    loop->submitting = NULL;
+    return false;
+}
+
+/* Contract line 4, once for all drivers: first what is in flight ends and is queued, then the close goes down. */
+static bool begin_close(saros_loop *loop, saros_op *op) {
+    saros_handle *handle = op->handle;
+    handle->state = SAROS_HANDLE_CLOSING;
+    for (saros_op *flying = handle->first, *next; flying != NULL; flying = next) {
+        next = flying->next; /* cancel may complete, and so unlink, this one; it never completes another */
+        loop->driver->cancel(loop->state, flying);
+    }
+    if (handle->first == NULL) return fly(loop, op);
+    op->state = SAROS_FLYING; /* waits behind the others; saros_complete sends it down with the last of them */
+    op->mark = 1;
+    link_op(handle, op);
+    loop->flying++;
+    return false;
+}
+
+static bool start(saros_loop *loop, saros_op *op) {
+    assert(op->state == SAROS_IDLE && op->kind > SAROS_OP_TIMER && op->handle != NULL);
+    saros_see(loop, SAROS_ON_SUBMIT, op, 0);
+    op->mark = 0;
+    op->result = refusal(loop, op);
+    if (op->result < 0) return true;
+    if (op->kind == SAROS_OP_CLOSE) return begin_close(loop, op);
+    if (op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN) {
+        op->handle->os = SAROS_NO_HANDLE;
+        op->handle->state = SAROS_HANDLE_OPENING;
+        list_handle(loop, op->handle);
+    }
+    return fly(loop, op);
+}
+
+void saros_submit(saros_loop *loop, saros_op *op) {
+    if (start(loop, op)) saros_make_ready(loop, op);
+}
+
+bool saros_submit_now(saros_loop *loop, saros_op *op) {
+    if (op->kind == SAROS_OP_CLOSE) { /* never told before a lent receive that still has to look at the handle */
+        saros_submit(loop, op);
+        return false;
+    }
+    if (!start(loop, op)) return false;
+    op->state = SAROS_IDLE;
+    return true;
+}
+
+/* A close that has waited for the others may go down now. */
+static void continue_close(saros_loop *loop, saros_handle *handle) {
+    saros_op *close = handle->first;
+    if (close == NULL || close->kind != SAROS_OP_CLOSE || !close->mark) return;
+    close->mark = 0;
+    loop->driver->submit(loop->state, close);
+}
+
+void saros_complete(saros_loop *loop, saros_op *op, int64_t result) {
+    assert(op->state == SAROS_FLYING);
+    if (op->kind <= SAROS_OP_TIMER) {
+        op->result = result;
+        saros_make_ready(loop, op);
+        return;
+    }
+    saros_handle *handle = op->handle;
+    bool          closing = handle->state == SAROS_HANDLE_CLOSING;
+    /* Whoever waited on a handle that is closed under it learns that, and not that it was cancelled. */
+    op->result = closing && result == SAROS_ECANCELED ? SAROS_ECLOSED : result;
+    op->mark = 0; /* the driver has done with it */
+    unlink_op(handle, op);
+    loop->flying--;
+    bool failed_open = (op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN) && result < 0;
+    if (op->kind == SAROS_OP_CLOSE || (failed_open && !closing)) forget_handle(loop, handle);
+    if (op == loop->submitting) loop->submitting = NULL; /* fly() tells its caller */
+    else saros_make_ready(loop, op);
+    if (closing) continue_close(loop, handle);
+}
+
+void saros_expect(saros_loop *loop, saros_op *op) {
+    assert(op->state == SAROS_IDLE);
+    (void)loop;
+    op->kind = SAROS_OP_WAIT;
+    op->state = SAROS_FLYING;
+}
+
+int saros_timer(saros_loop *loop, saros_op *op, saros_time deadline) {
+    assert(op->state == SAROS_IDLE);
+    if (loop->closing) { /* no timer outlives the loop; it is told, late for ever */
+        op->kind = SAROS_OP_TIMER;
+        op->result = SAROS_ECLOSED;
+        saros_make_ready(loop, op);
+        return 0;
+    }
+    int error = saros_heap_push(&loop->timers, loop, op, deadline);
+    if (error < 0) return error;
+    op->kind = SAROS_OP_TIMER;
+    op->state = SAROS_FLYING;
+    loop->background += op->background;
+    saros_see(loop, SAROS_ON_SUBMIT, op, deadline);
+    return 0;
+}
+
+static void take_timer(saros_loop *loop, saros_op *op) {
+    saros_heap_remove(&loop->timers, loop, op);
+    loop->background -= op->background;
+}
+
+static void end_timer(saros_loop *loop, saros_op *op, int64_t result) {
+    take_timer(loop, op);
+    saros_complete(loop, op, result);
+}
+
+bool saros_timer_stop(saros_loop *loop, saros_op *op) {
+    if (op->state == SAROS_IDLE) return true;
+    if (op->state != SAROS_FLYING) return false;
+    take_timer(loop, op);
+    op->state = SAROS_IDLE;
+    return true;
+}
+
+void saros_expire(saros_loop *loop, saros_time now) {
+    while (loop->timers.count > 0 && loop->timers.entries[0].deadline <= now)
+        end_timer(loop, loop->timers.entries[0].op, 0);
+}
+
+void saros_cancel(saros_loop *loop, saros_op *op) {
+    if (op->state == SAROS_READY && saros_is_lent(op)) op->mark = 1; /* in case that take() finds nothing */
+    if (op->state == SAROS_FLYING && op->kind == SAROS_OP_WAIT) saros_door_drain(loop); /* it may be posted already */
+    if (op->state != SAROS_FLYING) return;
+    saros_see(loop, SAROS_ON_CANCEL, op, 0);
+    if (op->kind == SAROS_OP_TIMER) end_timer(loop, op, SAROS_ECANCELED);
+    else if (op->kind == SAROS_OP_WAIT) saros_complete(loop, op, SAROS_ECANCELED);
+    else if (op->kind != SAROS_OP_CLOSE) loop->driver->cancel(loop->state, op);
+}
+
+/* A lent receive is taken at the last moment: the bytes stand in the scratch buffer while done runs. SAROS_EAGAIN:
+ * somebody else had them, or it was a false alarm, and it has to wait again. */
+static int64_t take(saros_loop *loop, saros_op *op) {
+    if (op->handle->state != SAROS_HANDLE_OPEN) return SAROS_ECLOSED; /* between its being ready and its turn */
+    int64_t got = loop->driver->take(loop->state, op, loop->scratch, SAROS_SCRATCH);
+    saros_see(loop, SAROS_ON_TAKE, op, got);
+    if (got != SAROS_EAGAIN) return got;
+    if (op->mark) return SAROS_ECANCELED; /* cancelled while it was ready */
+    int refused = refusal(loop, op);      /* by now the loop may close, or somebody else read */
+    return refused < 0 ? refused : SAROS_EAGAIN;
+}
+
+void saros_tell(saros_loop *loop, saros_op *op) {
+    if (saros_is_lent(op) && op->result >= 0) {
+        op->result = take(loop, op);
+        if (op->result == SAROS_EAGAIN) {
+            if (fly(loop, op)) saros_make_ready(loop, op);
+            return;
+        }
+    }
+    op->state = SAROS_IDLE;
+    saros_see(loop, SAROS_ON_TELL, op, op->result);
+    op->done(loop, op, op->result);
+}

@@ -1,0 +1,268 @@
+/* saros.h: the event loop, as its users see it.
+ *
+ * One loop belongs to one thread. Whoever waits for something embeds a saros_op, fills it in, submits it, and is
+ * told exactly once through op->done, from inside saros_step, on the loop's thread. Nothing is ever told from
+ * inside a call that starts or cancels an operation.
+ *
+ * Promises: no global state, no allocation per operation, no I/O of its own on stderr, no dependency.
+ * Unless a comment says otherwise a function is for the loop's thread only, and results below 0 are SAROS_E… codes. */
+#ifndef SAROS_H
+#define SAROS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/handle.h"
+
+#if defined(_WIN32)
+#define SAROS_API
+#else
+#define SAROS_API __attribute__((visibility("default")))
+#endif
+
+#define SAROS_VERSION_MAJOR 0
+#define SAROS_VERSION_MINOR 1
+#define SAROS_VERSION_PATCH 0
+
+typedef struct saros_loop saros_loop;
+typedef struct saros_op saros_op;
+typedef struct saros_handle saros_handle;
+typedef struct saros_address saros_address;
+
+/* Nanoseconds, on the loop's own clock: it never goes back, and its zero means nothing. */
+typedef int64_t saros_time;
+#define SAROS_SECOND  INT64_C(1000000000)
+#define SAROS_FOREVER INT64_MAX
+
+/* ---- errors --------------------------------------------------------------------------------------------------- */
+
+SAROS_API const char *saros_error_name(int code);     /* "ECONNREFUSED"; static; any thread */
+SAROS_API const char *saros_error_text(int code);     /* "connection refused"; static; any thread */
+SAROS_API int         saros_error_from_os(int number); /* errno, or GetLastError() on Windows; any thread */
+
+/* ---- addresses ------------------------------------------------------------------------------------------------ */
+
+enum saros_family { SAROS_INET = 1, SAROS_INET6, SAROS_UNIX };
+
+/* Where a stream begins or ends, in one form for all systems and drivers. */
+struct saros_address {
+    uint8_t  family; /* enum saros_family */
+    bool     dual;   /* SAROS_INET6 any-address: take IPv4 connections as well */
+    uint16_t port;   /* in the machine's own byte order */
+    uint32_t scope;  /* of a link-local IPv6 address */
+    uint16_t length; /* of path */
+    union {
+        uint8_t ip[16];    /* 4 or 16 bytes, network order */
+        char    path[108]; /* not terminated; begins with a zero byte where it is Linux-abstract */
+    } at;
+};
+
+#define SAROS_ADDRESS_TEXT 128 /* room for any address as text, with its zero */
+
+/* What is wrong with an address given as text, or 0. */
+enum saros_parsed { SAROS_IS_ADDRESS = 0, SAROS_IS_NAME = 1 };
+
+/* Reads "127.0.0.1:80", "[::1]:80", "*:80", ":80", "localhost:80", "unix:/path" of `length` bytes.
+ * Returns SAROS_IS_ADDRESS; or SAROS_IS_NAME where the host is a name to look up: then *host and *host_length
+ * point into text, and address->port is set; or SAROS_EINVAL with *why a static reason. Any thread. */
+SAROS_API int saros_address_parse(saros_address *address, const char *text, size_t length, const char **host,
+                                  size_t *host_length, const char **why);
+/* The same for a host (a literal, "*", "localhost") and port given apart; same returns. Any thread. */
+SAROS_API int saros_address_make(saros_address *address, const char *host, size_t length, int port,
+                                 const char **why);
+/* A Unix-domain path of `length` bytes (at most 107); SAROS_EINVAL with *why. Any thread. */
+SAROS_API int saros_address_path(saros_address *address, const char *path, size_t length, const char **why);
+/* Writes the address as saros_address_parse reads it; returns the length. Any thread. */
+SAROS_API size_t saros_address_format(const saros_address *address, char text[SAROS_ADDRESS_TEXT]);
+
+/* ---- operations ----------------------------------------------------------------------------------------------- */
+
+/* X(kind, name): what can be asked for. A kind that a driver cannot do completes with SAROS_ENOSYS. */
+#define SAROS_OPS(X)                                                                                          \
+    X(WAIT, "wait")         /* of somebody who calls saros_complete or saros_post; saros_expect */            \
+    X(TIMER, "timer")       /* saros_timer */                                                                 \
+    X(CONNECT, "connect")   /* handle (empty), address -> 0 and an open handle */                             \
+    X(LISTEN, "listen")     /* handle (empty), address, size = backlog -> 0 and an open handle */             \
+    X(ACCEPT, "accept")     /* handle = listener, accepted = an empty handle -> 0 and that one open */        \
+    X(RECV, "recv")         /* handle, buffer, size -> 1..size, or 0 at the end; buffer NULL: lent, see below */ \
+    X(SEND, "send")         /* handle, data, size -> 1..size */                                               \
+    X(SHUTDOWN, "shutdown") /* handle: no more will be sent -> 0 */                                           \
+    X(NAME, "name")         /* handle, address (out), size = 0 ours, 1 the peer's -> 0 */                     \
+    X(CLOSE, "close")       /* handle: ends what is in flight on it, then closes -> 0 */
+
+enum saros_kind {
+#define SAROS_OP_KIND(kind, name) SAROS_OP_##kind,
+    SAROS_OPS(SAROS_OP_KIND)
+#undef SAROS_OP_KIND
+};
+
+enum saros_op_state { SAROS_IDLE, SAROS_FLYING, SAROS_READY };
+
+/* One thing to be done and told. Zero it, or use a finished one again. From submit until done is called it
+ * belongs to the loop, and so does its buffer. 64 bytes, one cache line: at many connections that is what counts. */
+struct saros_op {
+    saros_op *next, *prev; /* the loop's */
+    void (*done)(saros_loop *loop, saros_op *op, int64_t result);
+    saros_handle *handle;
+    union {
+        void          *buffer;
+        const void    *data;
+        saros_handle  *accepted;
+        saros_address *address;
+    };
+    size_t   size;
+    int64_t  result;
+    uint8_t  kind;  /* enum saros_kind */
+    uint8_t  state; /* enum saros_op_state; read it, do not write it */
+    uint8_t  background; /* TIMER: does not keep the loop busy */
+    uint8_t  mark;       /* the driver's */
+    uint32_t word;       /* the driver's; the timer heap's */
+};
+
+/* A RECV without a buffer is lent one: it waits until there is something, and just before it is told the bytes are
+ * put into the loop's one scratch buffer. They are at saros_lent(loop) until done returns. */
+SAROS_API const char *saros_lent(const saros_loop *loop);
+
+enum saros_handle_state { SAROS_HANDLE_EMPTY, SAROS_HANDLE_OPENING, SAROS_HANDLE_OPEN, SAROS_HANDLE_CLOSING };
+
+/* An open stream or listener. Zero it. It must stay where it is from connect, listen or accept until its CLOSE
+ * is told. At most one RECV and one SEND (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16 ACCEPTs. */
+struct saros_handle {
+    saros_handle   *next, *prev;   /* the loop's list of handles */
+    saros_op       *first, *last;  /* in flight on it, oldest first */
+    saros_os_handle os;            /* set by the driver while open */
+    uint8_t         state;         /* enum saros_handle_state */
+    uint8_t         listener;      /* a listener, not a stream */
+    uint8_t         busy;          /* the loop's: which directions have an op */
+    uint8_t         bits;          /* the driver's */
+    uint32_t        slot;          /* the driver's */
+    uintptr_t       word;          /* the driver's */
+};
+#define SAROS_MOST_ACCEPTS 16
+
+/* Starts an op (any kind but WAIT and TIMER). Cannot fail: a failure is told like any result. */
+SAROS_API void saros_submit(saros_loop *loop, saros_op *op);
+/* The same, but where the driver finishes it at once it is not queued: returns true, op->result has the result,
+ * and done is not called. Not for lent receives. The caller sees to fairness. */
+SAROS_API bool saros_submit_now(saros_loop *loop, saros_op *op);
+/* Asks that an op end early. It is told all the same: with its real result where that came first, else with
+ * SAROS_ECANCELED. No effect on an op that is not in flight. */
+SAROS_API void saros_cancel(saros_loop *loop, saros_op *op);
+/* Marks an op as in flight until somebody calls saros_complete or saros_post for it. It does not by itself keep
+ * the loop busy; see saros_hold. */
+SAROS_API void saros_expect(saros_loop *loop, saros_op *op);
+/* Finishes an op: it is queued and told later. For drivers, and for ops begun with saros_expect. */
+SAROS_API void saros_complete(saros_loop *loop, saros_op *op, int64_t result);
+/* Tells op at `deadline` with 0. Equal deadlines are told in the order of their start; a past one at the next turn.
+ * op->background: does not keep the loop busy. Returns 0 or SAROS_ENOMEM (then the op stays idle). */
+SAROS_API int saros_timer(saros_loop *loop, saros_op *op, saros_time deadline);
+/* Takes a timer back at once. True: it is idle and will not be told (or never was started). False: it is due and in
+ * the queue already, and will be told as usual. */
+SAROS_API bool saros_timer_stop(saros_loop *loop, saros_op *op);
+
+/* ---- the loop ------------------------------------------------------------------------------------------------- */
+
+/* What happened to an op, for whoever watches. */
+enum saros_event { SAROS_ON_SUBMIT, SAROS_ON_PARK, SAROS_ON_READY, SAROS_ON_TAKE, SAROS_ON_TELL, SAROS_ON_CANCEL,
+                   SAROS_ON_WAIT };
+
+/* As lua_Alloc: nsize 0 frees, ptr NULL allocates. Returns NULL where it cannot; never for nsize <= osize. */
+typedef void *(*saros_alloc_fn)(void *user, void *ptr, size_t osize, size_t nsize);
+/* What would otherwise go to stderr: one message, without a newline at its end. */
+typedef void (*saros_report_fn)(void *user, const char *text);
+/* op is NULL for SAROS_ON_WAIT, where result is the time-out (SAROS_FOREVER: none). Must not call the loop. */
+typedef void (*saros_trace_fn)(void *user, saros_loop *loop, enum saros_event event, const saros_op *op,
+                               int64_t result);
+
+typedef struct saros_config {
+    size_t          size;    /* of this struct, so that it can grow */
+    const char     *driver;  /* a name: that one or fail; "a,b": the first that opens; NULL: the best that opens */
+    saros_alloc_fn  alloc;   /* NULL: malloc and free */
+    saros_report_fn report;  /* NULL: silent */
+    saros_trace_fn  trace;   /* NULL: none */
+    void           *user;    /* given to the three above */
+    uint64_t        seed;    /* of whatever is random; 0: a fresh one */
+    int             descriptors; /* select: its largest set, 0 its own; for tests of limits */
+} saros_config;
+#define SAROS_CONFIG_INIT {.size = sizeof(saros_config)}
+
+/* Opens a loop on a driver. 0 and *loop; or the error, with the reason in words in why[0..size). The loop is for
+ * the thread that calls. The caller closes it with saros_close. */
+SAROS_API int saros_open(saros_loop **loop, const saros_config *config, char *why, size_t size);
+/* Cancels what is in flight, tells all of it, closes every handle, frees everything. 0, or SAROS_EBUSY from inside
+ * saros_step. The memory of the loop itself stays until the last saros_release. */
+SAROS_API int saros_close(saros_loop *loop);
+
+typedef struct saros_limits {
+    saros_time wait;   /* the longest time to block for something to happen; 0: do not; SAROS_FOREVER */
+    saros_time budget; /* stop telling after this long; 0: no such limit */
+    saros_time gc;     /* at most this long for the collector of an attached language; 0: none */
+} saros_limits;
+
+enum saros_outcome {
+    SAROS_WAITING, /* something is in flight: step again, at the latest at `next` */
+    SAROS_MORE,    /* work is ready: the budget ran out, or stop was asked */
+    SAROS_DONE,    /* nothing is left that could ever happen by itself */
+    SAROS_BROKEN   /* the driver failed for good: `error` */
+};
+typedef struct saros_status {
+    enum saros_outcome outcome;
+    int        error;
+    saros_time used; /* spent in this call, blocking not counted */
+    saros_time next; /* the next deadline, on saros_now's clock; SAROS_FOREVER: none */
+} saros_status;
+
+/* Runs turns: asks the driver, tells what is finished, until nothing is ready or the budget is spent. Blocks at most
+ * once, for at most limits->wait, and only where nothing is ready: so it comes back when something has happened, or
+ * early, with nothing told, after a saros_wake or a signal. Not reentrant: inside itself it answers SAROS_BROKEN with
+ * SAROS_EBUSY. */
+SAROS_API saros_status saros_step(saros_loop *loop, const saros_limits *limits);
+/* Steps until saros_stop, or until nothing is left. 0, or the error of a broken driver. */
+SAROS_API int saros_run(saros_loop *loop);
+/* Makes the running or the next saros_run end after its batch. */
+SAROS_API void saros_stop(saros_loop *loop);
+/* Steps until nothing is in flight or ready, for at most `patience`. 0, SAROS_ETIMEDOUT, or a broken driver's. */
+SAROS_API int saros_drain(saros_loop *loop, saros_time patience);
+/* The clock, read afresh. */
+SAROS_API saros_time saros_now(saros_loop *loop);
+/* Are we inside saros_step? */
+SAROS_API bool saros_running(const saros_loop *loop);
+/* How many driver operations, timers and ready operations there are. */
+SAROS_API size_t saros_pending(const saros_loop *loop);
+SAROS_API const char *saros_driver_name(const saros_loop *loop);
+/* A descriptor that is readable when a step would find something; SAROS_NO_HANDLE where the driver has none. */
+SAROS_API saros_os_handle saros_pollable(const saros_loop *loop);
+/* The loop's allocator, for whoever lives on the loop. */
+SAROS_API void *saros_realloc(saros_loop *loop, void *ptr, size_t osize, size_t nsize);
+/* Hands a message to config.report. */
+SAROS_API void saros_report(saros_loop *loop, const char *text);
+/* Whoever collects garbage within saros_limits.gc: `step` does a little and says whether more is left. */
+SAROS_API void saros_collector(saros_loop *loop, bool (*step)(void *user), void *user);
+
+/* ---- from outside --------------------------------------------------------------------------------------------- */
+
+/* Finishes an op begun with saros_expect, from ANY THREAD or a signal handler. 0, or SAROS_ECLOSED when the loop has
+ * closed (the op then stays in flight for its owner to dispose of). The caller holds the loop, or knows that it is open. Once per saros_expect. */
+SAROS_API int saros_post(saros_loop *loop, saros_op *op, int64_t result);
+/* Makes the current or the next wait, and so the step that blocks, return. ANY THREAD or a signal handler. */
+SAROS_API void saros_wake(saros_loop *loop);
+/* Counts somebody outside who may yet post: while there is one, the loop is not done, and its memory stays. ANY
+ * THREAD that knows the loop to be alive. */
+SAROS_API void saros_hold(saros_loop *loop);
+/* Ends one hold. ANY THREAD; the last one after saros_close frees the loop with its allocator. */
+SAROS_API void saros_release(saros_loop *loop);
+
+/* ---- drivers -------------------------------------------------------------------------------------------------- */
+
+typedef struct saros_driver_info {
+    const char *name;
+    bool        compiled;
+    const char *about; /* what it stands on, in a few words */
+} saros_driver_info;
+
+/* The known drivers by index, best first; false behind the last. Any thread. */
+SAROS_API bool saros_driver_at(size_t index, saros_driver_info *info);
+
+#endif

@@ -1,0 +1,35 @@
+-- memory.lua: resident bytes per sleeping task, at 100,000 tasks. Linux only (/proc).
+
+local saros <const> = require "saros"
+
+local TASKS <const> = 100000
+
+local function resident()
+   collectgarbage()
+   collectgarbage()
+   for line in io.lines("/proc/self/status") do
+      local kib = line:match("^VmRSS:%s*(%d+) kB")
+      if kib then
+         return tonumber(kib) * 1024
+      end
+   end
+   error("no VmRSS in /proc/self/status")
+end
+
+local asleep = 0
+local function body()
+   asleep = asleep + 1
+   saros.sleep(3600)
+end
+
+saros.group(function(group)
+   local before = resident()
+   for _ = 1, TASKS do
+      group:spawn(body)
+   end
+   while asleep < TASKS do
+      saros.sleep(0)
+   end
+   print((resident() - before) / TASKS)
+   group:cancel("measured")
+end)

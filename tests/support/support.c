@@ -1,0 +1,212 @@
+/* support.c: see support.h. */
+#include "support/support.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- memory --------------------------------------------------------------------------------------------------- */
+
+typedef union block {
+    size_t      size;
+    max_align_t align;
+} block;
+
+void *memory_alloc(void *user, void *ptr, size_t osize, size_t nsize) {
+    memory *m = user;
+    block  *old = ptr != NULL ? (block *)ptr - 1 : NULL, *new = NULL;
+    if (old != NULL && old->size != osize) {
+        fprintf(stderr, "memory_alloc: a block of %zu bytes was given back as one of %zu\n", old->size, osize);
+        abort();
+    }
+    if (nsize > 0) {
+        if (old == NULL || nsize > osize) {
+            m->calls++;
+            if (m->fail_from > 0 && m->calls >= m->fail_from) return NULL;
+        }
+        new = malloc(sizeof *new + nsize);
+        if (new == NULL) abort();
+        new->size = nsize;
+        if (old != NULL) memcpy(new + 1, old + 1, osize < nsize ? osize : nsize);
+        m->blocks++;
+        m->bytes += nsize;
+    }
+    if (old != NULL) {
+        m->blocks--;
+        m->bytes -= osize;
+        memset(old, 0xdd, sizeof *old + osize);
+        free(old);
+    }
+    return new != NULL ? new + 1 : NULL;
+}
+
+/* ---- the world ------------------------------------------------------------------------------------------------ */
+
+const char *world_driver = "none";
+
+static void keep_report(void *user, const char *text) {
+    world *w = user;
+    w->reports++;
+    snprintf(w->report, sizeof w->report, "%s", text);
+}
+
+static void count_event(void *user, saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result) {
+    world *w = user;
+    (void)loop, (void)op;
+    w->events[event]++;
+    if (event == SAROS_ON_WAIT) w->timeout = result;
+}
+
+int world_bare(void **state) {
+    world *w = calloc(1, sizeof *w);
+    if (w == NULL) return -1;
+    w->descriptors = descriptors_open();
+    *state = w;
+    return 0;
+}
+
+int world_open(world *w, const char *driver, void (*change)(saros_config *config)) {
+    saros_config config = SAROS_CONFIG_INIT;
+    config.driver = driver;
+    config.alloc = memory_alloc;
+    config.report = keep_report;
+    config.trace = count_event;
+    config.user = w;
+    config.seed = 1;
+    if (change != NULL) change(&config);
+    w->why[0] = 0;
+    return saros_open(&w->loop, &config, w->why, sizeof w->why);
+}
+
+int world_setup(void **state) {
+    if (world_bare(state) < 0) return -1;
+    world *w = *state;
+    int    error = world_open(w, world_driver, NULL);
+    if (error < 0) print_error("cannot open %s: %s\n", world_driver, w->why);
+    return error;
+}
+
+void world_close(world *w) {
+    assert_result(saros_close(w->loop), 0);
+    w->loop = NULL;
+}
+
+int world_teardown(void **state) {
+    world *w = *state;
+    int    wrong = 0, now;
+    if (w->loop != NULL) {
+        size_t pending = saros_pending(w->loop);
+        if (pending != 0) wrong = -1, print_error("%zu operations were left pending\n", pending);
+        if (saros_close(w->loop) != 0) wrong = -1, print_error("the loop would not close\n");
+    }
+    if (w->memory.blocks != 0 || w->memory.bytes != 0)
+        wrong = -1, print_error("%zu bytes in %zu blocks were left\n", w->memory.bytes, w->memory.blocks);
+    if ((now = descriptors_open()) != w->descriptors)
+        wrong = -1, print_error("%d descriptors were open before, %d are now\n", w->descriptors, now);
+    free(w);
+    return wrong;
+}
+
+/* ---- operations ------------------------------------------------------------------------------------------------- */
+
+static void remember(saros_loop *loop, saros_op *op, int64_t result) {
+    told *t = (told *)(void *)op;
+    t->times++;
+    t->result = result;
+    t->order = ++t->world->told;
+    t->at = saros_now(loop);
+    if (t->then != NULL) t->then(t);
+}
+
+saros_op *prepare(world *w, told *t) {
+    void (*then)(told *) = t->then;
+    void *with = t->with;
+    *t = (told){.op = {.done = remember}, .world = w, .then = then, .with = with};
+    return &t->op;
+}
+
+void start(world *w, told *t, int kind, saros_handle *handle, void *pointer, size_t size) {
+    saros_op *op = prepare(w, t);
+    op->kind = (uint8_t)kind;
+    op->handle = handle;
+    op->buffer = pointer;
+    op->size = size;
+    saros_submit(w->loop, op);
+}
+
+int start_timer(world *w, told *t, saros_time from_now) {
+    return saros_timer(w->loop, prepare(w, t), saros_now(w->loop) + from_now);
+}
+
+int64_t await(world *w, told *t) {
+    AWAIT(w, t->times > 0);
+    assert_int_equal(t->times, 1);
+    return t->result;
+}
+
+int64_t perform(world *w, int kind, saros_handle *handle, void *pointer, size_t size) {
+    told *t = test_calloc(1, sizeof *t);
+    start(w, t, kind, handle, pointer, size);
+    int64_t result = await(w, t);
+    test_free(t);
+    return result;
+}
+
+/* ---- time ----------------------------------------------------------------------------------------------------- */
+
+saros_time clock_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (saros_time)now.tv_sec * SAROS_SECOND + now.tv_nsec;
+}
+
+saros_status step_for(world *w, saros_time wait) {
+    return saros_step(w->loop, &(saros_limits){.wait = wait});
+}
+
+void steps(world *w, int count) {
+    while (count-- > 0) step_for(w, 0);
+}
+
+void await_step_(world *w, saros_time until, const char *condition, const char *file, int line) {
+    if (clock_now() >= until) {
+        print_error("gave up waiting for: %s\n", condition);
+        _fail(file, line);
+    }
+    saros_status status = step_for(w, 20 * MILLISECOND);
+    if (status.outcome == SAROS_BROKEN) {
+        print_error("broken (%s) while waiting for: %s\n", saros_error_name(status.error), condition);
+        _fail(file, line);
+    }
+    if (status.outcome == SAROS_DONE) poll(NULL, 0, 1); /* somebody outside is to make it true */
+}
+
+size_t waits_during(world *w, saros_time duration) {
+    size_t     before = w->events[SAROS_ON_WAIT];
+    saros_time until = clock_now() + duration, left;
+    while ((left = until - clock_now()) > 0) {
+        saros_status status = step_for(w, left);
+        assert_int_not_equal(status.outcome, SAROS_BROKEN);
+        if (status.outcome == SAROS_DONE) poll(NULL, 0, (int)(left / MILLISECOND) + 1);
+    }
+    return w->events[SAROS_ON_WAIT] - before;
+}
+
+int descriptors_open(void) {
+    int  count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    if (folder == NULL) return -1; /* not a Linux: then nothing is counted */
+    while (readdir(folder) != NULL) count++;
+    closedir(folder);
+    return count - 3; /* ".", ".." and the folder itself */
+}
+
+void check_result_(int64_t actual, int64_t expected, const char *file, int line) {
+    if (actual == expected) return;
+    print_error("%lld (%s) instead of %lld (%s)\n", (long long)actual, saros_error_name((int)actual),
+                (long long)expected, saros_error_name((int)expected));
+    _fail(file, line);
+}
