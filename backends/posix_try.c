@@ -3,7 +3,7 @@
  * What is wrong with the calls, and what is done about it: they fail with EINTR for no fault of anybody's (repeated
  * here, except close, where the descriptor is gone all the same: close(2)); a send to a closed peer raises SIGPIPE
  * (MSG_NOSIGNAL, or SO_NOSIGPIPE where there is no such flag); accept passes on errors of connections that died in the
- * queue (accept(2), "Error handling"; they are skipped). */
+ * queue (they are skipped). */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -21,10 +21,14 @@
 #define MSG_NOSIGNAL 0
 #endif
 #if defined(SOCK_NONBLOCK) && defined(SOCK_CLOEXEC)
+#define ATOMIC_FLAGS 1 /* not to be asked of the value: in glibc the names are of an enum, which #if takes for 0 */
 #define SOCKET_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
 #else
+#define ATOMIC_FLAGS 0
 #define SOCKET_FLAGS 0
 #endif
+
+enum { MOST_DEAD = 128 }; /* dead connections that one accept skips */
 
 typedef union sockaddr_any {
     struct sockaddr     any;
@@ -100,7 +104,7 @@ static int from_system(const sockaddr_any *from, socklen_t size, saros_address *
  * the peer's delayed acknowledgement costs 40 ms a request. Where it fails the socket works all the same. */
 static void dress(int fd, int family) {
     int one = 1;
-#if SOCKET_FLAGS == 0
+#if !ATOMIC_FLAGS
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 #endif
@@ -171,9 +175,26 @@ int saros_try_connected(int fd) {
     return 0;
 }
 
+/* Errors of a connection that died in the queue, which accept hands on (accept(2), "Error handling"); EPERM is a
+ * firewall's. */
+static bool died_in_queue(int error) {
+    switch (error) {
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EOPNOTSUPP: return true;
+    default: return false;
+    }
+}
+
 int saros_try_accept(int fd, int *accepted) {
-    for (;;) {
-#if SOCKET_FLAGS != 0
+    for (int dead = 0;;) {
+#if ATOMIC_FLAGS
         *accepted = accept4(fd, NULL, NULL, SOCKET_FLAGS); /* TCP_NODELAY is inherited from the listener (tcp(7)) */
         if (*accepted >= 0) return 0;
 #else
@@ -183,7 +204,9 @@ int saros_try_accept(int fd, int *accepted) {
             return 0;
         }
 #endif
-        if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO) return failed();
+        if (errno == EINTR) continue;
+        /* The bound is for whom every call fails so, a sandbox for one: then it is an error, and no hang. */
+        if (!died_in_queue(errno) || ++dead == MOST_DEAD) return failed();
     }
 }
 

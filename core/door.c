@@ -17,7 +17,7 @@ int saros_post(saros_loop *loop, saros_op *op, int64_t result) {
     if (open) {
         op->result = result;
         do op->next = top;
-        while (!atomic_compare_exchange_weak(&loop->door.posted, &top, op) && (open = top != closed_mark(loop)));
+        while (!atomic_compare_exchange_weak(&loop->door.posted, &top, op) && (open = (top != closed_mark(loop))));
         /* Only the first post of a batch wakes: the loop takes all of them together. */
         if (open && top == NULL) loop->driver->wake(loop->state);
     }

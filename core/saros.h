@@ -16,12 +16,6 @@
 #include "core/error.h"
 #include "core/handle.h"
 
-#if defined(_WIN32)
-#define SAROS_API
-#else
-#define SAROS_API __attribute__((visibility("default")))
-#endif
-
 #define SAROS_VERSION_MAJOR 0
 #define SAROS_VERSION_MINOR 1
 #define SAROS_VERSION_PATCH 0

@@ -67,9 +67,11 @@ if select("#", ...) > 0 then
       args[i] = math.tointeger(tonumber(word)) or error("not an integer: " .. word, 0)
    end
 end
-local start_time = saros.now()
-saros.run(main, table.unpack(args))
-local end_time = saros.now()
-local execution_time = end_time - start_time
-print(colors[4] .. ("Program Start Time: %s\nProgram End Time: %s\nProgram Execution Time: %0.2f seconds.")
-   :format(start_time, end_time, execution_time) .. colors[0])
+saros.run(function() -- here the loop starts, and its clock with it
+   local start_time = saros.now()
+   main(table.unpack(args))
+   local end_time = saros.now()
+   local execution_time = end_time - start_time
+   print(colors[4] .. ("Program Start Time: %s\nProgram End Time: %s\nProgram Execution Time: %0.2f seconds.")
+      :format(start_time, end_time, execution_time) .. colors[0])
+end)

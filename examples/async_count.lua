@@ -26,9 +26,11 @@ local function main()
    saros.gather(count, count, count, count, count)
 end
 
-local start_time = saros.now()
-saros.run(main)
-local end_time = saros.now()
-local execution_time = end_time - start_time
-print(("\nExecuting - %s\nExecution Starts: %s\nExecutions Ends: %s\nTotals Execution Time:%0.2f seconds.")
-   :format(arg[0], start_time, end_time, execution_time))
+saros.run(function() -- here the loop starts, and its clock with it
+   local start_time = saros.now()
+   main()
+   local end_time = saros.now()
+   local execution_time = end_time - start_time
+   print(("\nExecuting - %s\nExecution Starts: %s\nExecutions Ends: %s\nTotals Execution Time:%0.2f seconds.")
+      :format(arg[0], start_time, end_time, execution_time))
+end)

@@ -41,9 +41,11 @@ local function main()
    saros.gather(function() foo(future) end, function() bar(future) end)
 end
 
-local start_time = saros.now()
-saros.run(main)
-local end_time = saros.now()
-local execution_time = end_time - start_time
-print(colors[3] .. ("Future Start Time: %s\nFuture End Time: %s\nFuture Execution Time: %0.2f seconds.")
-   :format(start_time, end_time, execution_time) .. colors[0])
+saros.run(function() -- here the loop starts, and its clock with it
+   local start_time = saros.now()
+   main()
+   local end_time = saros.now()
+   local execution_time = end_time - start_time
+   print(colors[3] .. ("Future Start Time: %s\nFuture End Time: %s\nFuture Execution Time: %0.2f seconds.")
+      :format(start_time, end_time, execution_time) .. colors[0])
+end)

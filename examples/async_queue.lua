@@ -85,7 +85,7 @@ local function parse_args(words)
       local name, value = known[words[i]], math.tointeger(tonumber(words[i + 1]))
       if not (name and value) then
          io.stderr:write("usage: ", arg[0], " [-p NO_PRODUCER] [-c NO_CONSUMER]\n")
-         os.exit(2, true)
+         os.exit(2)
       end
       ns[name] = value
    end
@@ -94,9 +94,11 @@ end
 
 math.randomseed(444)
 local ns = parse_args{...}
-local start_time = saros.now()
-saros.run(main, ns.no_producer, ns.no_consumer)
-local end_time = saros.now()
-local execution_time = end_time - start_time
-print(colors[4] .. ("Program Start Time: %s\nProgram End Time: %s\nProgram Execution Time: %0.2f seconds.")
-   :format(start_time, end_time, execution_time) .. colors[0])
+saros.run(function() -- here the loop starts, and its clock with it
+   local start_time = saros.now()
+   main(ns.no_producer, ns.no_consumer)
+   local end_time = saros.now()
+   local execution_time = end_time - start_time
+   print(colors[4] .. ("Program Start Time: %s\nProgram End Time: %s\nProgram Execution Time: %0.2f seconds.")
+      :format(start_time, end_time, execution_time) .. colors[0])
+end)

@@ -2,8 +2,7 @@
 --
 -- Run it:   saros examples/async_random.lua     (or lua5.4 with the module)
 -- Notice:   three tasks draw random numbers until each has one above its threshold; none waits for
---           another. `gather` gives the results in the order of its arguments, whoever was first, and
---           `run` hands on what `main` returns.
+--           another. `gather` gives the results in the order of its arguments, whoever was first.
 --
 --    Initiated generate_random_int(0).
 --    generate_random_int(0) == 4 too low; retrying.
@@ -48,11 +47,13 @@ local function main()
 end
 
 math.randomseed(444)
-local start_time = saros.now()
-local r1, r2, r3 = saros.run(main)
-print(colors[4] .. ("\nRandom INT 1: %d, Random INT 2: %d, Random INT 3: %d\n")
-   :format(r1, r2, r3) .. colors[0])
-local end_time = saros.now()
-local execution_time = end_time - start_time
-print(colors[5] .. ("Program Start Time: %s\nProgram End Time: %s\nProgram Execution Time: %0.2f seconds.")
-   :format(start_time, end_time, execution_time) .. colors[0])
+saros.run(function() -- here the loop starts, and its clock with it
+   local start_time = saros.now()
+   local r1, r2, r3 = main()
+   print(colors[4] .. ("\nRandom INT 1: %d, Random INT 2: %d, Random INT 3: %d\n")
+      :format(r1, r2, r3) .. colors[0])
+   local end_time = saros.now()
+   local execution_time = end_time - start_time
+   print(colors[5] .. ("Program Start Time: %s\nProgram End Time: %s\nProgram Execution Time: %0.2f seconds.")
+      :format(start_time, end_time, execution_time) .. colors[0])
+end)

@@ -49,10 +49,10 @@ local function main()
    t1:await()
 end
 
-local start_time = saros.now()
 local loop <close> = saros.loop{}
-loop:run(main)
-local end_time = saros.now()
+local start_time = loop:now()
+loop:run(main) -- run_until_complete
+local end_time = loop:now()
 local execution_time = end_time - start_time
 print(colors[3] .. ("Future Start Time: %s\nFuture End Time: %s\nFuture Execution Time: %0.2f seconds.")
    :format(start_time, end_time, execution_time) .. colors[0])

@@ -114,7 +114,7 @@ local function main()
       tasks[i] = saros.spawn(coro, name, near[name])
    end
    for _, packet in ipairs(packets) do
-      saros.sleep(0.05) -- meanwhile the loop waits in epoll, kqueue, …, and wakes whoever can read
+      saros.sleep(0.05) -- meanwhile the loop waits in epoll, poll or select, and wakes whoever can read
       assert(far[packet[1]]:write(packet[2]))
    end
    saros.gather(table.unpack(tasks))

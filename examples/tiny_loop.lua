@@ -74,7 +74,7 @@ end
 
 -- 4. The loop. When nobody can run, it has to wait for the world until the first timer is due. Pure Lua
 -- cannot wait and has no select() to ask about sockets, so this one moves the clock and pretends. Exactly
--- this function is what Saros's drivers supply (epoll, kqueue, …; the one called "sim" pretends as well).
+-- this function is what Saros's drivers supply: they wait in epoll, poll or select.
 local function driver_wait(deadline) return deadline end
 
 local function run(main)
@@ -141,6 +141,6 @@ run(function()
    print("an error travels too: " .. select(2, pcall(unlucky.await, unlucky)))
 end)
 
--- What is still missing, and where Saros has it: sockets and files (backends/, the drivers), cancellation
--- (bindings/lua/scope.c), awaiting inside a generator of one's own, which here would hand the future to the
--- generator's consumer (bindings/lua/tunnel.c), and errors that nobody awaits (bindings/lua/task.c).
+-- What is still missing, and makes the difference to Saros: sockets (the folder backends/), cancellation
+-- (bindings/lua/scope.c), a report of errors that nobody awaits (bindings/lua/report.c), and awaiting inside
+-- a generator of one's own, which here would hand the future to the generator's consumer.

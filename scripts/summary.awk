@@ -32,7 +32,12 @@ function number(line) { match(line, /[0-9]+/); return substr(line, RSTART) + 0 }
     next
 }
 name == "" { next }
-/^\[==========\] .*[0-9]+ test\(s\) run\.$/ { ran += $(NF - 2); add($0); next }
+/^\[==========\] .*[0-9]+ test\(s\) run\.$/ {
+    if (ran) closing = closing "\n   " # each group of a program on a line of its own
+    ran += $(NF - 2)
+    add($0)
+    next
+}
 /^\[  PASSED  \] [0-9]+ test/ { passed += number($0); add($0); next }
 /^\[  SKIPPED \] [0-9]+ test.*listed below/ { skipped += number($0); sub(/, listed below:/, ""); add($0); next }
 /^\[  FAILED  \] .*[0-9]+ test.*listed below/ {

@@ -89,38 +89,34 @@ static void call_back(lua_State *L, int index) {
     lua_pop(L, 1);
 }
 
+/* Stores n values (popped) in the box, beside what is there already, and calls back who asked for it. */
+static void settle_boxed(lua_State *L, saros_awaitable *is, int index, bool traced, int n) {
+    luaL_checkstack(L, 8, "too many results"); /* values…, and the traceback where there is one */
+    saros_box(L, is, index);
+    if (traced) {
+        lua_insert(L, -2);
+        lua_setfield(L, -2, "traceback");
+        saros_untrace(L);
+    }
+    lua_insert(L, -n - 1);
+    for (int i = n; i > 0; i--) lua_rawseti(L, -1 - i, i);
+    call_back(L, index);
+    lua_pop(L, 1);
+}
+
 void saros_settle(lua_State *L, saros_awaitable *is, int index, enum saros_fate fate, int n) {
     index = lua_absindex(L, index);
-    luaL_checkstack(L, 8, "too many results");
-    if (n > 1 || (fate == SAROS_FAILED && saros_traced(L, -1))) {
-        bool traced = n == 1;
-        saros_box(L, is, index);
-        if (traced) {
-            lua_rotate(L, -2, 1);
-            lua_setfield(L, -2, "traceback");
-            saros_untrace(L);
-        }
-        lua_insert(L, -n - 1);
-        for (int i = n; i > 0; i--) {
-            lua_rawseti(L, -1 - i, i);
-        }
-    } else if (is->boxed) {
-        saros_box(L, is, index);
-        lua_insert(L, -n - 1);
-        if (n == 1) lua_rawseti(L, -2, 1);
-    } else if (n == 1) {
-        lua_setiuservalue(L, index, 1);
-        lua_pushnil(L); /* in the box's place */
+    bool traced = fate == SAROS_FAILED && saros_traced(L, -1);
+    if (is->boxed || n > 1 || traced) {
+        settle_boxed(L, is, index, traced, n);
     } else {
-        lua_pushnil(L);
+        if (n == 0) lua_pushnil(L);
         lua_setiuservalue(L, index, 1);
-        lua_pushnil(L);
     }
-    if (is->boxed) call_back(L, index);
-    lua_pop(L, 1);
     is->values = (uint32_t)n;
     is->fate = (uint8_t)fate;
-    if (is->waiters != NULL) is->observed = true;
+    if (is->waiters == NULL) return;
+    is->observed = true;
     saros_wake_all(&is->waiters, 0);
 }
 
@@ -190,9 +186,8 @@ static int await_k(lua_State *L, int status, lua_KContext ctx) {
     return saros_await_value(L, is, (int)ctx);
 }
 
-int saros_await_on(lua_State *L, int index, const char *what) {
-    saros_awaitable *is = lua_touserdata(L, index);
-    saros_task      *task = saros_begin(L, what);
+static int await_on(lua_State *L, saros_awaitable *is, int index, const char *what) {
+    saros_task *task = saros_begin(L, what);
     if (is->fate != SAROS_PENDING) return saros_answer(L, task, saros_await_value(L, is, index));
     if (is == &task->is) return luaL_error(L, "%s: a task cannot await itself", what);
     saros_task *other = (saros_task *)is;
@@ -201,11 +196,16 @@ int saros_await_on(lua_State *L, int index, const char *what) {
     return saros_suspend(L, task, index, await_k);
 }
 
+int saros_await_on(lua_State *L, int index, const char *what) {
+    return await_on(L, lua_touserdata(L, index), index, what);
+}
+
 /* saros.await(x): a task, a future, a number of seconds, or anything with __await, which is called as a function that
  * may itself await. */
 static int await(lua_State *L) {
     luaL_checkany(L, 1);
-    if (saros_to_awaitable(L, saros_state(L), 1) != NULL) return saros_await_on(L, 1, "saros.await");
+    saros_awaitable *is = saros_to_awaitable(L, saros_state(L), 1);
+    if (is != NULL) return await_on(L, is, 1, "saros.await");
     if (lua_type(L, 1) == LUA_TNUMBER) return saros_sleep(L, 1, "saros.await");
     if (luaL_getmetafield(L, 1, "__await") != LUA_TNIL) {
         lua_insert(L, 1);
@@ -230,8 +230,7 @@ static saros_awaitable *check(lua_State *L) {
 }
 
 static int method_await(lua_State *L) {
-    check(L);
-    return saros_await_on(L, 1, "await");
+    return await_on(L, check(L), 1, "await");
 }
 
 static int method_done(lua_State *L) {

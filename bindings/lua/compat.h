@@ -12,6 +12,12 @@
 #error "Saros is for Lua 5.4"
 #endif
 
+/* They never return; lauxlib.h does not say so, and a checker then follows ways that do not exist. */
+extern int luaL_error(lua_State *L, const char *fmt, ...) __attribute__((noreturn));
+extern int luaL_argerror(lua_State *L, int arg, const char *message) __attribute__((noreturn));
+extern int luaL_typeerror(lua_State *L, int arg, const char *name) __attribute__((noreturn));
+extern int lua_error(lua_State *L) __attribute__((noreturn));
+
 /* 5.4.6 renamed lua_resetthread and gave it the thread whose C stack it counts on. */
 #if LUA_VERSION_RELEASE_NUM >= 50406
 #define saros_close_thread(co, from) lua_closethread(co, from)

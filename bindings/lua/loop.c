@@ -30,6 +30,11 @@ static void unlink_rt(saros_rt *rt) {
         }
 }
 
+static void unref(lua_State *L, saros_rt *rt) {
+    luaL_unref(L, LUA_REGISTRYINDEX, rt->self);
+    for (int i = 0; i < SAROS_TABLES; i++) luaL_unref(L, LUA_REGISTRYINDEX, rt->tables[i]);
+}
+
 static int open_loop(lua_State *L, saros_lua *lua, const char *driver, saros_loop **loop) {
     saros_config config = lua->config != NULL ? *lua->config : (saros_config)SAROS_CONFIG_INIT;
     char         why[256];
@@ -42,20 +47,20 @@ static int open_loop(lua_State *L, saros_lua *lua, const char *driver, saros_loo
 
 saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const char *driver, saros_loop *given) {
     luaL_checkstack(L, 8, "saros.loop");
-    saros_rt *rt = saros_new(L, lua, SAROS_T_LOOP, sizeof *rt, SAROS_UV_COUNT);
+    saros_rt *rt = saros_new(L, lua, SAROS_T_LOOP, sizeof *rt, 0);
     rt->lua = lua;
     rt->L = lua->L;
     rt->report_after = 5 * SAROS_SECOND;
-    for (int i = SAROS_UV_THREADS; i <= SAROS_UV_COUNT; i++) {
+    for (int i = 0; i < SAROS_TABLES; i++) rt->tables[i] = LUA_NOREF;
+    for (int i = 0; i < SAROS_TABLES; i++) {
         lua_newtable(L);
-        lua_setiuservalue(L, -2, i);
+        rt->tables[i] = luaL_ref(L, LUA_REGISTRYINDEX);
     }
     lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, rt);
+    rt->self = luaL_ref(L, LUA_REGISTRYINDEX);
     rt->owned = given == NULL;
     if (rt->owned && open_loop(L, lua, driver, &rt->loop) < 0) {
-        lua_pushnil(L);
-        lua_rawsetp(L, LUA_REGISTRYINDEX, rt);
+        unref(L, rt);
         lua_error(L);
     }
     if (!rt->owned) rt->loop = given;
@@ -96,8 +101,7 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
     if (rt->owned) saros_close(loop);
     unlink_rt(rt);
     if (rt->lua->attached == rt) rt->lua->attached = NULL;
-    lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, rt);
+    unref(L, rt);
 }
 
 /* ---- running one ---------------------------------------------------------------------------------------------- */
@@ -297,7 +301,16 @@ static int loop_close(lua_State *L) {
 /* At lua_close, or for a loop that nobody closed: no task may run any more. */
 static int loop_gc(lua_State *L) {
     saros_rt *rt = check(L);
-    if (!rt->running) saros_rt_close(L, rt); /* else: os.exit(…, true) inside a task; its frames are below us */
+    if (!rt->running) {
+        saros_rt_close(L, rt);
+        return 0;
+    }
+    /* os.exit(…, true) inside a task: the frames of the loop and of the driver are below us and need their memory until
+     * the process ends; what is only ours goes now. */
+    for (saros_task *task = rt->first; task != NULL; task = task->next) saros_scope_forget(task);
+    for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) saros_stream_forget_buffer(stream);
+    free_lists(rt);
+    rt->idle = NULL;
     return 0;
 }
 
@@ -321,7 +334,7 @@ static int current_loop(lua_State *L) {
     saros_lua *lua = saros_state(L);
     saros_rt  *rt = lua->current != NULL ? lua->current : lua->attached;
     if (rt == NULL) return 0;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, rt);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, rt->self);
     return 1;
 }
 

@@ -28,6 +28,7 @@ static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type
 
 static void unlink_stream(saros_stream *stream) {
     saros_rt *rt = stream->rt;
+    if (rt == NULL) return; /* its loop has closed and forgotten it */
     if (stream->prev != NULL) stream->prev->next = stream->next;
     else rt->streams = stream->next;
     if (stream->next != NULL) stream->next->prev = stream->prev;

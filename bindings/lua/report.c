@@ -1,4 +1,4 @@
-/* report.c: tasks in words: names, lists, and the errors that nobody awaited.
+/* report.c: tasks in words: names, lists, tracebacks, and the errors that nobody awaited.
  *
  * Promises: an error is reported once; a __tostring that fails itself does no harm. */
 #include "bindings/lua/runtime.h"
@@ -57,4 +57,57 @@ static int report(lua_State *L) {
 void saros_task_report(saros_task *task) {
     task->is.observed = true;
     if (!saros_protected(task->rt, report, task, "the report of a failed task")) task->rt->reported++;
+}
+
+/* ---- the message handler -------------------------------------------------------------------------------------- */
+
+static const char traced_key = 0; /* registry: {error, traceback} of the error that is on its way out */
+
+/* Takes the traceback before the stack is unwound. An error that an inner scope passes on keeps the deeper one. */
+int saros_traceback(lua_State *L) {
+    saros_lua *lua = saros_state_slow(L);
+    lua_settop(L, 1);
+    if (saros_test(L, lua, 1, SAROS_T_CANCELLED) != NULL) return 1; /* a cancellation is no news */
+    if (saros_traced(L, 1)) {
+        lua_settop(L, 1);
+        return 1;
+    }
+    lua_settop(L, 1);
+    luaL_traceback(L, L, NULL, 1);
+    saros_retrace(L, 1);
+    return 1;
+}
+
+/* The traceback on top (popped) is that of the error at index. */
+void saros_retrace(lua_State *L, int index) {
+    index = lua_absindex(L, index);
+    lua_createtable(L, 2, 0);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, 2);
+    lua_pushvalue(L, index);
+    lua_rawseti(L, -2, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &traced_key);
+}
+
+/* Pushes the traceback that was taken for this very error value, if it is the last one taken. */
+bool saros_traced(lua_State *L, int index) {
+    index = lua_absindex(L, index);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &traced_key) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        return false;
+    }
+    lua_rawgeti(L, -1, 1);
+    if (lua_isnil(L, index) || !lua_rawequal(L, -1, index)) {
+        lua_pop(L, 2);
+        return false;
+    }
+    lua_rawgeti(L, -2, 2);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+    return true;
+}
+
+void saros_untrace(lua_State *L) {
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &traced_key);
 }

@@ -10,7 +10,7 @@
 #include "bindings/lua/runtime.h"
 #include "saros_embedded.h"
 
-static const char state_key = 0, module_key = 0, meta_keys[SAROS_TYPES] = {0};
+static const char state_key = 0, module_key = 0; /* in the registry, by address */
 
 /* ---- the state and its types ---------------------------------------------------------------------------------- */
 
@@ -21,23 +21,23 @@ saros_lua *saros_state_slow(lua_State *L) {
     return lua;
 }
 
-void saros_push_meta(lua_State *L, enum saros_type type) { lua_rawgetp(L, LUA_REGISTRYINDEX, &meta_keys[type]); }
+void saros_push_meta(lua_State *L, enum saros_type type) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, saros_state_slow(L)->meta_ref[type]);
+}
 
 void *saros_new(lua_State *L, saros_lua *lua, enum saros_type type, size_t size, int values) {
-    (void)lua;
     void *object = lua_newuserdatauv(L, size, values);
     memset(object, 0, size);
-    saros_push_meta(L, type);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, lua->meta_ref[type]);
     lua_setmetatable(L, -2);
     return object;
 }
 
 void *saros_test(lua_State *L, const saros_lua *lua, int index, enum saros_type type) {
-    void *object = lua_touserdata(L, index);
-    if (object == NULL || lua_islightuserdata(L, index) || !lua_getmetatable(L, index)) return NULL;
+    if (!lua_getmetatable(L, index)) return NULL;
     bool same = lua_topointer(L, -1) == lua->meta[type];
     lua_pop(L, 1);
-    return same ? object : NULL;
+    return same ? lua_touserdata(L, index) : NULL; /* NULL as well for a table that was given our metatable */
 }
 
 void *saros_check(lua_State *L, int arg, enum saros_type type) {
@@ -60,7 +60,7 @@ void saros_type_make(lua_State *L, enum saros_type type, const char *name, const
     lua_newtable(L);
     lua->meta[type] = lua_topointer(L, -1);
     lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &meta_keys[type]);
+    lua->meta_ref[type] = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushstring(L, name);
     lua_setfield(L, -2, "__name");
     lua_pushboolean(L, 0); /* scripts cannot take a metatable apart */
@@ -85,14 +85,8 @@ saros_rt *saros_loop_now(lua_State *L, const char *what) {
 
 /* ---- anchors -------------------------------------------------------------------------------------------------- */
 
-static void push_anchors(lua_State *L, saros_rt *rt) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, rt);
-    lua_getiuservalue(L, -1, SAROS_UV_ANCHORS);
-    lua_remove(L, -2);
-}
-
 void saros_anchor(lua_State *L, saros_rt *rt, const void *key) {
-    push_anchors(L, rt);
+    saros_push_table(L, rt, SAROS_ANCHORS);
     lua_insert(L, -2);
     lua_rawsetp(L, -2, key);
     lua_pop(L, 1);
@@ -102,7 +96,7 @@ void saros_anchor(lua_State *L, saros_rt *rt, const void *key) {
 void saros_drop(saros_rt *rt, const void *key) {
     lua_State *L = rt->L;
     if (!lua_checkstack(L, 4)) return; /* it stays anchored until the loop closes */
-    push_anchors(L, rt);
+    saros_push_table(L, rt, SAROS_ANCHORS);
     if (lua_rawgetp(L, -1, key) != LUA_TNIL) {
         lua_pushnil(L);
         lua_rawsetp(L, -3, key);
@@ -111,7 +105,7 @@ void saros_drop(saros_rt *rt, const void *key) {
 }
 
 void saros_push_anchored(lua_State *L, saros_rt *rt, const void *key) {
-    push_anchors(L, rt);
+    saros_push_table(L, rt, SAROS_ANCHORS);
     lua_rawgetp(L, -1, key);
     lua_remove(L, -2);
 }

@@ -34,7 +34,8 @@ struct saros_lua {
     saros_rt   *loops;
     _Atomic(saros_loop *) innermost; /* the loop that run() runs, for the host's signal handlers */
     const saros_config   *config;    /* the host's, for loops that scripts make; NULL: the default */
-    const void *meta[SAROS_TYPES]; /* lua_topointer of each metatable: a type check without a look-up */
+    const void *meta[SAROS_TYPES]; /* lua_topointer of each metatable: a type check without a look-up, … */
+    int         meta_ref[SAROS_TYPES]; /* … and where it is in the registry */
     uint32_t    tasks;             /* spawned so far; for names */
     size_t      handed_out;        /* coroutines of tasks that scripts have seen, ever */
     bool        installed;
@@ -130,12 +131,13 @@ struct saros_rt {
     char        **places; /* names of chunks that tasks were spawned from */
     uint32_t      place_count, place_room;
     const char   *last_place;
+    int           self, tables[3]; /* in the registry: the userdata; threads, starts, anchors */
     bool          owned, running, closing, interrupted, stopped_by_script;
     saros_time    report_after;
 };
 
-/* User values of a saros_rt. */
-enum { SAROS_UV_THREADS = 1, SAROS_UV_STARTS, SAROS_UV_ANCHORS, SAROS_UV_COUNT = SAROS_UV_ANCHORS };
+/* rt->tables */
+enum { SAROS_THREADS, SAROS_STARTS, SAROS_ANCHORS, SAROS_TABLES };
 enum { SAROS_MOST_IDLE = 1024 }; /* coroutines kept for the next tasks: about 1 MB */
 
 /* ---- runtime.c ------------------------------------------------------------------------------------------------ */
@@ -150,6 +152,10 @@ void *saros_check(lua_State *L, int arg, enum saros_type type);                 
 void saros_type_make(lua_State *L, enum saros_type type, const char *name, const luaL_Reg *methods,
                      const luaL_Reg *meta);
 void saros_add(lua_State *L, const luaL_Reg *functions); /* into the table on top, with the state as upvalue */
+/* One of rt's tables; an integer key into the registry is the cheapest look-up that Lua has. */
+static inline void saros_push_table(lua_State *L, const saros_rt *rt, int which) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, rt->tables[which]);
+}
 saros_rt *saros_loop_now(lua_State *L, const char *what); /* the loop that runs, or the attached one; raises */
 /* Keeps the value on top (popped) alive under a key; drops it again. Dropping cannot raise. */
 void saros_anchor(lua_State *L, saros_rt *rt, const void *key);
@@ -172,10 +178,19 @@ void      saros_rt_shutdown(lua_State *L, saros_rt *rt);       /* cancels, await
 void      saros_rt_interrupt(saros_rt *rt, const char *reason);
 
 
-/* ---- task.c --------------------------------------------------------------------------------------------------- */
+/* ---- spawn.c -------------------------------------------------------------------------------------------------- */
 
 /* Spawns the function and nargs arguments on top of the stack; leaves the task in their place. */
 saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope);
+/* Moves a task that has not begun onto a coroutine, ready for its first resume. False: no memory. Cannot raise. */
+bool saros_task_begin(saros_rt *rt, saros_task *task);
+/* It has ended: gives back what keeps it alive; its coroutine is used again if it ended well. */
+void saros_task_release(saros_rt *rt, saros_task *task, bool well);
+
+/* ---- task.c --------------------------------------------------------------------------------------------------- */
+
+int  saros_task_body(lua_State *co);                                  /* what runs in a task's coroutine */
+void saros_task_told(saros_loop *loop, saros_op *op, int64_t result); /* its op's done */
 /* The first thing in every awaiting function: the running task, allowed to suspend, not cancelled; else raises. */
 saros_task *saros_begin(lua_State *L, const char *what);
 /* The same, but does not look at cancellation. */

@@ -1,7 +1,6 @@
 /* task.c: a task is a coroutine that the loop resumes. This file has the one lua_yieldk and the one lua_resume.
  *
- * Owns the tasks' lives: spawn, step, end; the coroutines, which are used again once a task has ended well; who is
- * allowed to await.
+ * Owns the tasks' lives from the first step to the end (spawn.c has what is before), and who is allowed to await.
  * Promises: a waiting task is kept alive by the loop (its userdata is the first value on its own coroutine's stack,
  * and the coroutine is in the loop's table of threads); the body runs under a protected call inside its coroutine, so
  * that <close> variables can await while an error or a cancellation unwinds it. */
@@ -15,196 +14,11 @@ enum {
     MOST_SWALLOWED = 100 /* times a cancellation is raised before its task must give way between two of them */
 };
 
-static void told(saros_loop *loop, saros_op *op, int64_t result);
-
 static saros_task *task_of(saros_op *op) { return (saros_task *)((char *)op - offsetof(saros_task, op)); }
 
-/* ---- where a task was spawned --------------------------------------------------------------------------------- */
-
-/* Keeps one copy of each chunk's name: a task then needs a pointer and a line. The last one is nearly always right. */
-static const char *keep_place(saros_rt *rt, const char *name) {
-    if (rt->last_place != NULL && strcmp(rt->last_place, name) == 0) return rt->last_place;
-    for (uint32_t i = 0; i < rt->place_count; i++)
-        if (strcmp(rt->places[i], name) == 0) return rt->last_place = rt->places[i];
-    if (rt->place_count == 1000) return "?"; /* a program that compiles chunk after chunk must not grow for it */
-    if (rt->place_count == rt->place_room) {
-        uint32_t room = rt->place_room > 0 ? rt->place_room * 2 : 8;
-        char   **places = saros_realloc(rt->loop, rt->places, rt->place_room * sizeof *places, room * sizeof *places);
-        if (places == NULL) return "?";
-        rt->places = places;
-        rt->place_room = room;
-    }
-    char *copy = saros_realloc(rt->loop, NULL, 0, strlen(name) + 1);
-    if (copy == NULL) return "?";
-    memcpy(copy, name, strlen(name) + 1);
-    return rt->last_place = rt->places[rt->place_count++] = copy;
-}
-
-static void record_place(lua_State *L, saros_task *task) {
-    lua_Debug ar;
-    task->place = "[C]";
-    for (int level = 0; level < 3 && lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline < 0) continue; /* a C function: ours */
-        task->place = keep_place(task->rt, ar.short_src);
-        task->line = ar.currentline;
-        return;
-    }
-}
-
-/* ---- coroutines ----------------------------------------------------------------------------------------------- */
-
-/* A place in one of the loop's Lua arrays; 0 without memory. Room for giving it back is made here. */
-static uint32_t take_slot(saros_rt *rt, saros_slots *slots) {
-    if (slots->count > 0) return slots->free[--slots->count];
-    if (slots->made == slots->room) {
-        uint32_t  room = slots->room > 0 ? slots->room * 2 : 16;
-        uint32_t *list = saros_realloc(rt->loop, slots->free, slots->room * sizeof *list, room * sizeof *list);
-        if (list == NULL) return 0;
-        slots->free = list;
-        slots->room = room;
-    }
-    return ++slots->made;
-}
-
-static void give_slot(saros_slots *slots, uint32_t slot) { slots->free[slots->count++] = slot; }
-
-/* rt's table `which` at slot becomes the value on top, which is popped. With nil it allocates nothing. */
-static void set_slot(lua_State *L, saros_rt *rt, int which, uint32_t slot) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, rt);
-    lua_getiuservalue(L, -1, which);
-    lua_rotate(L, -3, -1);
-    lua_rawseti(L, -2, (lua_Integer)slot);
-    lua_pop(L, 2);
-}
-
-static void clear_slot(saros_rt *rt, saros_slots *slots, int which, uint32_t slot) {
-    if (!lua_checkstack(rt->L, 4)) return; /* it stays anchored until the loop closes; the place is lost */
-    lua_pushnil(rt->L);
-    set_slot(rt->L, rt, which, slot);
-    give_slot(slots, slot);
-}
-
-static void clear_start(saros_rt *rt, saros_task *task) {
-    if (task->start != 0) clear_slot(rt, &rt->starts, SAROS_UV_STARTS, task->start);
-    task->start = 0;
-}
-
-/* protected: one more idle coroutine. */
-static int new_worker(lua_State *L) {
-    saros_rt *rt = lua_touserdata(L, 1);
-    uint32_t  slot = take_slot(rt, &rt->threads);
-    if (slot == 0) return luaL_error(L, "not enough memory");
-    lua_State *co = lua_newthread(L); /* if this raises the place is lost, and so is the program */
-    set_slot(L, rt, SAROS_UV_THREADS, slot);
-    rt->idle[rt->idle_count++] = (saros_worker){co, slot};
-    return 0;
-}
-
-/* The task has ended: its coroutine is used again if it ended well and the script has never seen it. */
-static void give_back(saros_rt *rt, saros_task *task, bool well) {
-    lua_State *co = task->co;
-    task->co = NULL;
-    if (well && !task->handed_out && rt->idle_count < SAROS_MOST_IDLE && rt->lua->installed) {
-        lua_sethook(co, NULL, 0, 0);
-        lua_settop(co, 0);
-        rt->idle[rt->idle_count++] = (saros_worker){co, task->slot};
-    } else {
-        clear_slot(rt, &rt->threads, SAROS_UV_THREADS, task->slot);
-    }
-}
-
-/* ---- spawn ---------------------------------------------------------------------------------------------------- */
-
-static int body(lua_State *co);
-static int body_k(lua_State *co, int status, lua_KContext ctx);
-
-static void link_task(saros_rt *rt, saros_task *task) {
-    task->prev = rt->last;
-    if (rt->last != NULL) rt->last->next = task;
-    else rt->first = task;
-    rt->last = task;
-    rt->live++;
-}
-
-static void unlink_task(saros_rt *rt, saros_task *task) {
-    if (task->prev != NULL) task->prev->next = task->next;
-    else rt->first = task->next;
-    if (task->next != NULL) task->next->prev = task->prev;
-    else rt->last = task->prev;
-    task->next = task->prev = NULL;
-    rt->live--;
-}
-
-/* The function and its arguments wait in the task's user values. A coroutine is taken only for the first step: then
- * of a thousand tasks that do not suspend each uses the one before it again. */
-saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope) {
-    int first = lua_gettop(L) - nargs;
-    if (rt->loop == NULL) luaL_error(L, "saros.spawn: the loop is closed");
-    if (nargs > 250) luaL_error(L, "saros.spawn: too many arguments (at most 250)");
-    luaL_checkstack(L, 8, "saros.spawn");
-    saros_task *task = saros_new(L, rt->lua, SAROS_T_TASK, sizeof *task, 1 + nargs);
-    lua_insert(L, first); /* below the function, so that it is what is left */
-    uint32_t slot = take_slot(rt, &rt->starts);
-    if (slot == 0) luaL_error(L, "saros.spawn: not enough memory");
-    lua_pushvalue(L, first);
-    set_slot(L, rt, SAROS_UV_STARTS, slot);
-    for (int i = nargs; i >= 0; i--) lua_setiuservalue(L, first, 1 + i);
-    task->is.task = true;
-    task->rt = rt;
-    task->start = slot;
-    task->args = (uint16_t)nargs;
-    task->id = ++rt->lua->tasks;
-    task->scope = scope;
-    task->op.done = told;
-    task->cancelled = rt->closing; /* too late to begin anything */
-    record_place(L, task);
-    link_task(rt, task);
-    saros_expect(rt->loop, &task->op);
-    saros_complete(rt->loop, &task->op, 0);
-    return task;
-}
-
-static void push_waiting(lua_State *L, saros_task *task) { /* a task that has not begun */
-    lua_rawgetp(L, LUA_REGISTRYINDEX, task->rt);
-    lua_getiuservalue(L, -1, SAROS_UV_STARTS);
-    lua_rawgeti(L, -1, (lua_Integer)task->start);
-    lua_replace(L, -3);
-    lua_pop(L, 1);
-}
-
-/* Moves a task onto a coroutine: body, task, message handler, function, arguments. Nothing here can raise. */
-static bool begin_task(saros_rt *rt, saros_task *task) {
-    lua_State *L = rt->L;
-    if (rt->idle_count == 0 && !saros_protected(rt, new_worker, rt, "saros.spawn")) return false;
-    saros_worker worker = rt->idle[rt->idle_count - 1];
-    if (!lua_checkstack(worker.co, task->args + 8) || !lua_checkstack(L, task->args + 8)) return false;
-    rt->idle_count--;
-    lua_pushcfunction(worker.co, body);
-    push_waiting(L, task);
-    int self = lua_gettop(L);
-    for (int i = 0; i <= task->args; i++) {
-        lua_getiuservalue(L, self, 1 + i);
-        if (i == 0 && task->is.boxed) { /* it has a name or callbacks already: the function is in the box, at 0 */
-            lua_rawgeti(L, -1, 0);
-            lua_pushnil(L);
-            lua_rawseti(L, -3, 0);
-            lua_remove(L, -2);
-            continue;
-        }
-        lua_pushnil(L);
-        lua_setiuservalue(L, self, 1 + i);
-    }
-    lua_pushcfunction(L, saros_traceback);
-    lua_insert(L, self + 1);
-    lua_xmove(L, worker.co, 3 + task->args);
-    if (rt->lua->installed) clear_start(rt, task); /* else the script could close the coroutine under us unseen */
-    task->co = worker.co;
-    task->slot = worker.slot;
-    return true;
-}
-
 /* ---- the body, inside its coroutine --------------------------------------------------------------------------- */
+
+static int body_k(lua_State *co, int status, lua_KContext ctx);
 
 static int end_cancelled(lua_State *co, saros_task *task) {
     saros_push_reason(co, task);
@@ -213,7 +27,7 @@ static int end_cancelled(lua_State *co, saros_task *task) {
 }
 
 /* Stack: 1 the task, 2 the message handler, 3 the function, 4… its arguments. */
-static int body(lua_State *co) {
+int saros_task_body(lua_State *co) {
     saros_task *task = lua_touserdata(co, 1);
     if (saros_is_cancelled(task)) { /* before its first step: it never enters its body */
         lua_settop(co, 1);
@@ -245,7 +59,9 @@ void saros_task_push(lua_State *L, saros_task *task) {
     lua_Debug  ar;
     int        level = 0;
     if (task->start != 0) {
-        push_waiting(L, task);
+        saros_push_table(L, task->rt, SAROS_STARTS);
+        lua_rawgeti(L, -1, (lua_Integer)task->start);
+        lua_replace(L, -2);
         return;
     }
     if (task->handed_out) { /* the script may have closed the coroutine */
@@ -261,9 +77,7 @@ void saros_task_push(lua_State *L, saros_task *task) {
 /* It has ended: whatever it was, nothing of it is left but its userdata. */
 static void end_task(saros_rt *rt, saros_task *task, bool well) {
     saros_scope_forget(task);
-    unlink_task(rt, task);
-    if (task->co != NULL) give_back(rt, task, well);
-    clear_start(rt, task);
+    saros_task_release(rt, task, well);
     if (task->handed_out && task->is.fate != SAROS_FAILED) saros_drop(rt, task);
     if (task->is.fate == SAROS_FAILED && task != rt->main) {
         /* It is anchored (by body_k). Its op is free now, and becomes the timer after which nobody came for the
@@ -326,7 +140,7 @@ static void step(saros_rt *rt, saros_task *task, int nargs) {
 }
 
 /* The loop tells the task's op: what it waited for is done, or it may begin. */
-static void told(saros_loop *loop, saros_op *op, int64_t result) {
+void saros_task_told(saros_loop *loop, saros_op *op, int64_t result) {
     saros_task *task = task_of(op);
     (void)loop, (void)result;
     saros_rt *rt = task->rt;
@@ -338,12 +152,12 @@ static void told(saros_loop *loop, saros_op *op, int64_t result) {
         return;
     }
     if (task->co != NULL) step(rt, task, 0);
-    else if (begin_task(rt, task)) step(rt, task, 3 + task->args);
+    else if (saros_task_begin(rt, task)) step(rt, task, 3 + task->args);
     else break_task(rt, task);
 }
 
 uint32_t saros_trace_task(const saros_op *op) {
-    return op->done == told ? ((const saros_task *)((const char *)op - offsetof(saros_task, op)))->id : 0;
+    return op->done == saros_task_told ? ((const saros_task *)((const char *)op - offsetof(saros_task, op)))->id : 0;
 }
 
 /* ---- awaiting ------------------------------------------------------------------------------------------------- */
@@ -360,8 +174,8 @@ static int not_yieldable(lua_State *L, const char *what) {
 }
 
 saros_task *saros_begin_uncancelled(lua_State *L, const char *what) {
-    saros_lua  *lua = saros_state(L);
-    saros_task *task = lua->current != NULL ? lua->current->task : NULL;
+    saros_rt   *rt = saros_state(L)->current;
+    saros_task *task = rt != NULL ? rt->task : NULL;
     if (task == NULL) luaL_error(L, "%s: cannot await outside a task (use saros.run or saros.spawn)", what);
     if (task->co != L)
         luaL_error(L, "%s: cannot await inside a coroutine of the script's own; only the task itself can", what);
@@ -436,59 +250,6 @@ void saros_task_kill(saros_task *task) {
     saros_wake_all(&task->is.waiters, 0);
     saros_cancel(rt->loop, &task->op);
     end_task(rt, task, false);
-}
-
-/* ---- the message handler -------------------------------------------------------------------------------------- */
-
-static const char traced_key = 0; /* registry: {error, traceback} of the error that is on its way out */
-
-/* Takes the traceback before the stack is unwound. An error that an inner scope passes on keeps the deeper one. */
-int saros_traceback(lua_State *L) {
-    saros_lua *lua = saros_state_slow(L);
-    lua_settop(L, 1);
-    if (saros_test(L, lua, 1, SAROS_T_CANCELLED) != NULL) return 1; /* a cancellation is no news */
-    if (saros_traced(L, 1)) {
-        lua_settop(L, 1);
-        return 1;
-    }
-    lua_settop(L, 1);
-    luaL_traceback(L, L, NULL, 1);
-    saros_retrace(L, 1);
-    return 1;
-}
-
-/* The traceback on top (popped) is that of the error at index. */
-void saros_retrace(lua_State *L, int index) {
-    index = lua_absindex(L, index);
-    lua_createtable(L, 2, 0);
-    lua_insert(L, -2);
-    lua_rawseti(L, -2, 2);
-    lua_pushvalue(L, index);
-    lua_rawseti(L, -2, 1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &traced_key);
-}
-
-/* Pushes the traceback that was taken for this very error value, if it is the last one taken. */
-bool saros_traced(lua_State *L, int index) {
-    index = lua_absindex(L, index);
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &traced_key) != LUA_TTABLE) {
-        lua_pop(L, 1);
-        return false;
-    }
-    lua_rawgeti(L, -1, 1);
-    if (lua_isnil(L, index) || !lua_rawequal(L, -1, index)) {
-        lua_pop(L, 2);
-        return false;
-    }
-    lua_rawgeti(L, -2, 2);
-    lua_replace(L, -3);
-    lua_pop(L, 1);
-    return true;
-}
-
-void saros_untrace(lua_State *L) {
-    lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &traced_key);
 }
 
 /* ---- the module's part ---------------------------------------------------------------------------------------- */

@@ -3,8 +3,9 @@
 --    saros tests/support/scaled.lua 0.02 examples/async_queue.lua -p 2 -c 4
 --
 -- Every duration that the script gives to Saros is multiplied by the factor, and every difference of
--- `saros.now()` is divided by it. So the script keeps its order of events and the shape of what it prints:
--- a sleep of 3 s takes 60 ms and is measured as 3.0x s (what the machine adds is divided too, hence the x).
+-- `saros.now()`, or of a loop's `now()`, is divided by it. So the script keeps its order of events and the
+-- shape of what it prints: a sleep of 3 s takes 60 ms and is measured as 3.0x s (what the machine adds is
+-- divided too, hence the x).
 --
 -- Owns nothing; changes the module `saros` of this process. Stretches: sleep, sleep_until, every, timeout,
 -- call_later, call_at, wait, as_completed, scope and now. It does not reach the clocks of `saros.clock`, the
@@ -16,7 +17,7 @@ local factor = tonumber((...))
 local script = select(2, ...)
 if not (factor and factor > 0 and script) then
    io.stderr:write("usage: saros tests/support/scaled.lua FACTOR SCRIPT [ARGUMENT...]\n")
-   os.exit(2, true)
+   os.exit(2)
 end
 
 local real_now = saros.now
@@ -56,6 +57,10 @@ scale("wait", 2, options)
 scale("as_completed", 2, options)
 
 function saros.now() return origin + (real_now() - origin) / factor end
+
+local loop_methods = debug.getmetatable(saros.current_loop()).__index
+local real_loop_now = loop_methods.now
+function loop_methods.now(loop) return origin + (real_loop_now(loop) - origin) / factor end
 
 local words = {[-1] = arg[-1], [0] = script}
 for i, word in ipairs{select(3, ...)} do words[i] = word end

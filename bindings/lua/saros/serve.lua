@@ -15,10 +15,10 @@ local PAUSE = 1 -- seconds, as asyncio's
 local EXHAUSTED = {EMFILE = true, ENFILE = true, ENOBUFS = true, ENOMEM = true}
 
 local function handle(server, stream, handler)
-   local connection <close> = stream
-   local left <close> = setmetatable({}, {
+   local _leaves <close> = setmetatable({}, {
       __close = function() server:_left(saros.current_task()) end,
    })
+   local _closes <close> = stream
    handler(stream, (stream:peer_address()))
 end
 

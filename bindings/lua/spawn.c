@@ -1,0 +1,186 @@
+/* spawn.c: how a task comes to be: what keeps it alive before its first step, and the coroutine that it then gets.
+ *
+ * Owns the loop's spare coroutines, the places in its tables, and the names of chunks that tasks were spawned from.
+ * Promises: a task is kept alive by the loop and never by luck: by the table of starts until it begins, then by its own
+ * coroutine's stack, whose first value it is, and the coroutine by the table of threads. A coroutine is taken only for
+ * the first step: of a thousand tasks that do not suspend each uses the one before it again. It is used again only if
+ * its task ended well and the script has never seen it. */
+#include <string.h>
+
+#include "bindings/lua/runtime.h"
+
+enum { MOST_PLACES = 1000, MOST_ARGUMENTS = 250, SURE_ROOM = 8 /* stack slots that a C function need not ask for */ };
+
+/* ---- where a task was spawned --------------------------------------------------------------------------------- */
+
+/* Keeps one copy of each chunk's name: a task then needs a pointer and a line. The last one is nearly always right. */
+static const char *keep_place(saros_rt *rt, const char *name) {
+    if (rt->last_place != NULL && strcmp(rt->last_place, name) == 0) return rt->last_place;
+    for (uint32_t i = 0; i < rt->place_count; i++)
+        if (strcmp(rt->places[i], name) == 0) return rt->last_place = rt->places[i];
+    if (rt->place_count == MOST_PLACES) return "?"; /* who compiles chunk after chunk must not grow for it */
+    if (rt->place_count == rt->place_room) {
+        uint32_t room = rt->place_room > 0 ? rt->place_room * 2 : 8;
+        char   **places = saros_realloc(rt->loop, rt->places, rt->place_room * sizeof *places, room * sizeof *places);
+        if (places == NULL) return "?";
+        rt->places = places;
+        rt->place_room = room;
+    }
+    char *copy = saros_realloc(rt->loop, NULL, 0, strlen(name) + 1);
+    if (copy == NULL) return "?";
+    memcpy(copy, name, strlen(name) + 1);
+    return rt->last_place = rt->places[rt->place_count++] = copy;
+}
+
+/* The function that called ours: level 0 is the C function that spawns. */
+static void record_place(lua_State *L, saros_task *task) {
+    lua_Debug ar;
+    task->place = "[C]";
+    if (!lua_getstack(L, 1, &ar)) return;
+    lua_getinfo(L, "Sl", &ar);
+    if (ar.currentline < 0) return;
+    task->place = keep_place(task->rt, ar.short_src);
+    task->line = ar.currentline;
+}
+
+/* ---- places in the loop's tables ------------------------------------------------------------------------------ */
+
+/* 0 without memory. Room for giving the place back is made here, so that that cannot fail. */
+static uint32_t take_slot(saros_rt *rt, saros_slots *slots) {
+    if (slots->count > 0) return slots->free[--slots->count];
+    if (slots->made == slots->room) {
+        uint32_t  room = slots->room > 0 ? slots->room * 2 : 16;
+        uint32_t *list = saros_realloc(rt->loop, slots->free, slots->room * sizeof *list, room * sizeof *list);
+        if (list == NULL) return 0;
+        slots->free = list;
+        slots->room = room;
+    }
+    return ++slots->made;
+}
+
+static void give_slot(saros_slots *slots, uint32_t slot) { slots->free[slots->count++] = slot; }
+
+/* An existing key is set to nil, which allocates nothing, and so cannot fail. */
+static void clear_slot(saros_rt *rt, saros_slots *slots, int which, uint32_t slot) {
+    lua_State *L = rt->L;
+    if (!lua_checkstack(L, 2)) return; /* it stays anchored until the loop closes; the place is lost */
+    saros_push_table(L, rt, which);
+    lua_pushnil(L);
+    lua_rawseti(L, -2, (lua_Integer)slot);
+    lua_pop(L, 1);
+    give_slot(slots, slot);
+}
+
+/* protected: one more idle coroutine. */
+static int new_worker(lua_State *L) {
+    saros_rt *rt = lua_touserdata(L, 1);
+    uint32_t  slot = take_slot(rt, &rt->threads);
+    if (slot == 0) return luaL_error(L, "not enough memory");
+    saros_push_table(L, rt, SAROS_THREADS);
+    lua_State *co = lua_newthread(L); /* if this raises the place is lost, and with it very little */
+    lua_rawseti(L, -2, (lua_Integer)slot);
+    rt->idle[rt->idle_count++] = (saros_worker){co, slot};
+    return 0;
+}
+
+/* ---- spawn, begin, release ------------------------------------------------------------------------------------ */
+
+saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope) {
+    int first = lua_gettop(L) - nargs; /* the function */
+    if (rt->loop == NULL) luaL_error(L, "saros.spawn: the loop is closed");
+    if (nargs > MOST_ARGUMENTS) luaL_error(L, "saros.spawn: too many arguments (at most 250)");
+    if (nargs > SURE_ROOM) luaL_checkstack(L, 8, "saros.spawn");
+    saros_task *task = saros_new(L, rt->lua, SAROS_T_TASK, sizeof *task, 1 + nargs);
+    uint32_t    slot = take_slot(rt, &rt->starts);
+    if (slot == 0) luaL_error(L, "saros.spawn: not enough memory");
+    for (int i = 0; i <= nargs; i++) { /* they wait in the task's user values */
+        lua_pushvalue(L, first + i);
+        lua_setiuservalue(L, -2, 1 + i);
+    }
+    lua_replace(L, first); /* the task, in the function's place */
+    lua_settop(L, first);
+    saros_push_table(L, rt, SAROS_STARTS);
+    lua_pushvalue(L, first);
+    lua_rawseti(L, -2, (lua_Integer)slot);
+    lua_pop(L, 1);
+    task->is.task = true;
+    task->rt = rt;
+    task->start = slot;
+    task->args = (uint16_t)nargs;
+    task->id = ++rt->lua->tasks;
+    task->scope = scope;
+    task->op.done = saros_task_told;
+    task->cancelled = rt->closing; /* too late to begin anything */
+    record_place(L, task);
+    task->prev = rt->last;
+    if (rt->last != NULL) rt->last->next = task;
+    else rt->first = task;
+    rt->last = task;
+    rt->live++;
+    saros_expect(rt->loop, &task->op);
+    saros_complete(rt->loop, &task->op, 0);
+    return task;
+}
+
+/* Pushes the function of a task whose userdata is at self: it has a name or callbacks already, so it is in the box. */
+static void push_boxed_function(lua_State *L, int self) {
+    lua_getiuservalue(L, self, 1);
+    lua_rawgeti(L, -1, 0);
+    lua_pushnil(L);
+    lua_rawseti(L, -3, 0);
+    lua_remove(L, -2);
+}
+
+/* The coroutine's stack: body, task, message handler, function, arguments. */
+bool saros_task_begin(saros_rt *rt, saros_task *task) {
+    lua_State *L = rt->L;
+    int        args = task->args;
+    if (rt->idle_count == 0 && !saros_protected(rt, new_worker, rt, "saros.spawn")) return false;
+    saros_worker worker = rt->idle[rt->idle_count - 1];
+    if (!lua_checkstack(L, args + 8) || (args > SURE_ROOM && !lua_checkstack(worker.co, args + 8))) return false;
+    rt->idle_count--;
+    lua_pushcfunction(worker.co, saros_task_body);
+    saros_push_table(L, rt, SAROS_STARTS);
+    lua_rawgeti(L, -1, (lua_Integer)task->start);
+    if (rt->lua->installed) { /* else the script could close the coroutine, and so lose the task, unseen */
+        lua_pushnil(L);
+        lua_rawseti(L, -3, (lua_Integer)task->start);
+        give_slot(&rt->starts, task->start);
+        task->start = 0;
+    }
+    int self = lua_gettop(L);
+    lua_pushcfunction(L, saros_traceback);
+    if (task->is.boxed) push_boxed_function(L, self);
+    else lua_getiuservalue(L, self, 1); /* it stays there until the result takes its place */
+    for (int i = 1; i <= args; i++) {
+        lua_getiuservalue(L, self, 1 + i);
+        lua_pushnil(L);
+        lua_setiuservalue(L, self, 1 + i);
+    }
+    lua_xmove(L, worker.co, 3 + args);
+    lua_pop(L, 1);
+    task->co = worker.co;
+    task->slot = worker.slot;
+    return true;
+}
+
+void saros_task_release(saros_rt *rt, saros_task *task, bool well) {
+    lua_State *co = task->co;
+    if (task->prev != NULL) task->prev->next = task->next;
+    else rt->first = task->next;
+    if (task->next != NULL) task->next->prev = task->prev;
+    else rt->last = task->prev;
+    task->next = task->prev = NULL;
+    rt->live--;
+    if (task->start != 0) clear_slot(rt, &rt->starts, SAROS_STARTS, task->start);
+    task->start = 0;
+    if (co == NULL) return;
+    task->co = NULL;
+    /* After a good end nothing is on the coroutine's stack: the body returns no values. */
+    if (well && !task->handed_out && rt->idle_count < SAROS_MOST_IDLE && rt->lua->installed) {
+        if (lua_gethook(co) != NULL) lua_sethook(co, NULL, 0, 0);
+        rt->idle[rt->idle_count++] = (saros_worker){co, task->slot};
+    } else {
+        clear_slot(rt, &rt->threads, SAROS_THREADS, task->slot);
+    }
+}

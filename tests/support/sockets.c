@@ -1,0 +1,162 @@
+/* sockets.c: see sockets.h. */
+#include "support/sockets.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static saros_address any_address(int family) {
+    static unsigned count;
+    saros_address   address = {.family = (uint8_t)family};
+    if (family == SAROS_INET) memcpy(address.at.ip, "\x7f\0\0\1", 4);
+    if (family == SAROS_INET6) address.at.ip[15] = 1;
+    if (family == SAROS_UNIX) /* abstract: it leaves no file behind */
+        address.length = (uint16_t)(1 + snprintf(address.at.path + 1, sizeof address.at.path - 1, "saros-test-%ld-%u",
+                                                 (long)getpid(), ++count));
+    return address;
+}
+
+void listen_at(world *w, saros_handle *listener, saros_address *address, int family) {
+    *address = any_address(family);
+    assert_result(perform(w, SAROS_OP_LISTEN, listener, address, 0), 0);
+    if (family != SAROS_UNIX) assert_int_not_equal(address->port, 0);
+}
+
+void close_now(world *w, saros_handle *handle) {
+    assert_result(perform(w, SAROS_OP_CLOSE, handle, NULL, 0), 0);
+    assert_int_equal(handle->state, SAROS_HANDLE_EMPTY);
+}
+
+void pair_open(world *w, pair *p, int family) {
+    told accept = {0}, connect = {0};
+    *p = (pair){0};
+    listen_at(w, &p->listener, &p->address, family);
+    start(w, &accept, SAROS_OP_ACCEPT, &p->listener, &p->server, 0);
+    start(w, &connect, SAROS_OP_CONNECT, &p->client, &p->address, 0);
+    assert_result(await(w, &connect), 0);
+    assert_result(await(w, &accept), 0);
+}
+
+int pair_raw(world *w, pair *p, int family) {
+    *p = (pair){0};
+    listen_at(w, &p->listener, &p->address, family);
+    int fd = raw_connect(&p->address);
+    assert_result(perform(w, SAROS_OP_ACCEPT, &p->listener, &p->server, 0), 0);
+    return fd;
+}
+
+void pair_close(world *w, pair *p) {
+    saros_handle *const all[] = {&p->client, &p->server, &p->listener};
+    for (int i = 0; i < 3; i++)
+        if (all[i]->state != SAROS_HANDLE_EMPTY) close_now(w, all[i]);
+}
+
+/* ---- past the loop ----------------------------------------------------------------------------------------------- */
+
+typedef union any_name {
+    struct sockaddr     any;
+    struct sockaddr_in  in;
+    struct sockaddr_in6 in6;
+    struct sockaddr_un  un;
+} any_name;
+
+static socklen_t to_name(const saros_address *address, any_name *name) {
+    memset(name, 0, sizeof *name);
+    if (address->family == SAROS_INET) {
+        name->in.sin_family = AF_INET;
+        name->in.sin_port = htons(address->port);
+        memcpy(&name->in.sin_addr, address->at.ip, 4);
+        return sizeof name->in;
+    }
+    if (address->family == SAROS_INET6) {
+        name->in6.sin6_family = AF_INET6;
+        name->in6.sin6_port = htons(address->port);
+        memcpy(&name->in6.sin6_addr, address->at.ip, 16);
+        return sizeof name->in6;
+    }
+    name->un.sun_family = AF_UNIX;
+    memcpy(name->un.sun_path, address->at.path, address->length);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + address->length + (address->at.path[0] != 0));
+}
+
+int raw_socket(int family) {
+    int fd = socket(family == SAROS_INET ? AF_INET : family == SAROS_INET6 ? AF_INET6 : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+int raw_connect(const saros_address *address) {
+    any_name  name;
+    socklen_t size = to_name(address, &name);
+    int       fd = raw_socket(address->family);
+    assert_int_equal(connect(fd, &name.any, size), 0);
+    return fd;
+}
+
+int raw_listen(saros_address *address, int family, int backlog) {
+    any_name name;
+    int      fd = raw_socket(family);
+    *address = any_address(family);
+    socklen_t size = to_name(address, &name);
+    assert_int_equal(bind(fd, &name.any, size), 0);
+    assert_int_equal(listen(fd, backlog), 0);
+    size = sizeof name;
+    assert_int_equal(getsockname(fd, &name.any, &size), 0);
+    if (family != SAROS_UNIX) address->port = ntohs(family == SAROS_INET ? name.in.sin_port : name.in6.sin6_port);
+    return fd;
+}
+
+void raw_reset(int fd) {
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    close(fd);
+}
+
+void raw_write(int fd, const void *data, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t wrote = send(fd, (const char *)data + done, size - done, MSG_NOSIGNAL);
+        assert_true(wrote > 0);
+        done += (size_t)wrote;
+    }
+}
+
+void raw_read(int fd, void *buffer, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t got = recv(fd, (char *)buffer + done, size - done, 0);
+        assert_true(got > 0);
+        done += (size_t)got;
+    }
+}
+
+bool raw_ended(int fd) {
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    char          byte;
+    return poll(&one, 1, PATIENCE * 1000) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) <= 0;
+}
+
+/* ---- whole messages ------------------------------------------------------------------------------------------------ */
+
+int send_all(world *w, saros_handle *handle, const void *data, size_t size) {
+    int count = 0;
+    for (size_t done = 0; done < size; count++) {
+        int64_t sent = perform(w, SAROS_OP_SEND, handle, (void *)((uintptr_t)data + done), size - done);
+        assert_true(sent > 0);
+        done += (size_t)sent;
+    }
+    return count;
+}
+
+int recv_all(world *w, saros_handle *handle, void *buffer, size_t size) {
+    int count = 0;
+    for (size_t done = 0; done < size; count++) {
+        int64_t got = perform(w, SAROS_OP_RECV, handle, (char *)buffer + done, size - done);
+        assert_true(got > 0);
+        done += (size_t)got;
+    }
+    return count;
+}

@@ -1,0 +1,37 @@
+/* sockets.h: connections for tests, through the loop or past it.
+ *
+ * A raw socket is one that the loop knows nothing of: a blocking descriptor, for peers that must do what no loop would.
+ * Everything is on this machine: 127.0.0.1, ::1 and abstract or named Unix sockets. */
+#ifndef SOCKETS_H
+#define SOCKETS_H
+
+#include "support/support.h"
+
+/* A listener at a port or name of its own, whose address is filled in. */
+void listen_at(world *w, saros_handle *listener, saros_address *address, int family);
+void close_now(world *w, saros_handle *handle); /* and wait until that is told */
+
+typedef struct pair {
+    saros_handle  listener, client, server;
+    saros_address address; /* the listener's */
+} pair;
+
+void pair_open(world *w, pair *p, int family);
+/* The server's end is the loop's, the client's end is raw, and returned. */
+int  pair_raw(world *w, pair *p, int family);
+void pair_close(world *w, pair *p); /* what is still open of it */
+
+int  raw_socket(int family);
+int  raw_connect(const saros_address *address);
+int  raw_listen(saros_address *address, int family, int backlog);
+void raw_reset(int fd);                              /* closes so that the peer sees a reset */
+void raw_write(int fd, const void *data, size_t size); /* all of it */
+void raw_read(int fd, void *buffer, size_t size);      /* exactly so much */
+/* Has the peer ended the connection? Waits for it. */
+bool raw_ended(int fd);
+
+/* Does all of it, in as many operations as it takes; the number of operations. */
+int send_all(world *w, saros_handle *handle, const void *data, size_t size);
+int recv_all(world *w, saros_handle *handle, void *buffer, size_t size);
+
+#endif
