@@ -39,22 +39,32 @@ static int epoll_watch(saros_reactor *reactor, uint32_t slot, unsigned was, unsi
     epoll_driver *self = (epoll_driver *)reactor;
     int           action = was == 0 ? EPOLL_CTL_ADD : now == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
     int           error = control(self->epfd, action, reactor, slot, now);
-    if (action != EPOLL_CTL_DEL) return error;
-    if (error < 0) self->stale = true;
+    if (error == 0 || (now & ~was) != 0) return error;
+    self->stale = true; /* less is wanted than before: that is never refused, the new set will have it so */
     return 0;
 }
 
-/* A new set under the old number, so that whoever polls it need not know. */
+/* A new set under the old number. Foreign loops that poll or select it need not know; one that has it in an epoll set
+ * of its own must add it again, as that kept to the old set. Who waits on a descriptor that cannot be added, because it
+ * is closed, tries its call and is told so. */
 static int rebuild(epoll_driver *self) {
     int epfd = epoll_create1(EPOLL_CLOEXEC);
     if (epfd < 0) return saros_error_from_os(errno);
-    for (uint32_t slot = 0; slot < self->reactor.count; slot++)
-        if (self->reactor.slots[slot].interest != 0)
-            control(epfd, EPOLL_CTL_ADD, &self->reactor, slot, self->reactor.slots[slot].interest);
     int error = dup3(epfd, self->epfd, O_CLOEXEC) < 0 ? saros_error_from_os(errno) : 0;
     close(epfd);
-    self->stale = error < 0;
-    return error;
+    if (error < 0) return error;
+    self->stale = false;
+    for (uint32_t slot = 0; slot < self->reactor.count; slot++) {
+        saros_slot *at = &self->reactor.slots[slot];
+        if (at->interest == 0) continue;
+        error = control(self->epfd, EPOLL_CTL_ADD, &self->reactor, slot, at->interest);
+        if (error < 0 && slot == 0) return error; /* our own wake-up: nothing can be trusted any more */
+        if (error < 0) {
+            at->interest = 0;
+            saros_reactor_ready(&self->reactor, slot, SAROS_END);
+        }
+    }
+    return 0;
 }
 
 static int wait_for(epoll_driver *self, saros_time timeout) {

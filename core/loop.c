@@ -49,9 +49,17 @@ void            saros_set_pollable(saros_loop *loop, saros_os_handle handle) { l
 void            saros_stop(saros_loop *loop) { loop->stopping = true; }
 size_t saros_pending(const saros_loop *loop) { return loop->flying + loop->timers.count + loop->ready.count; }
 
-void saros_collector(saros_loop *loop, bool (*step)(void *user), void *user) {
-    loop->collect = step;
-    loop->collector = user;
+const saros_config *saros_configuration(const saros_loop *loop) { return &loop->config; }
+
+void saros_join(saros_loop *loop, saros_guest *guest) {
+    guest->next = loop->guests;
+    loop->guests = guest;
+}
+
+void saros_leave(saros_loop *loop, saros_guest *guest) {
+    saros_guest **link = &loop->guests;
+    while (*link != NULL && *link != guest) link = &(*link)->next;
+    if (*link != NULL) *link = guest->next;
 }
 
 /* ---- open ----------------------------------------------------------------------------------------------------- */
@@ -111,8 +119,7 @@ static bool look_due(const saros_loop *loop, saros_time now) {
     return loop->flying > 0 && (loop->turns >= SAROS_TURNS || now - loop->asked >= SAROS_BURST);
 }
 
-/* Asks the driver, blocking for at most `timeout`; then everything that this brought is in the ready queue. */
-static int gather(saros_loop *loop, saros_time timeout) {
+int saros_ask(saros_loop *loop, saros_time timeout) {
     saros_see(loop, SAROS_ON_WAIT, NULL, timeout);
     int error = loop->driver->wait(loop->state, timeout);
     if (error < 0) return loop->broken = error;
@@ -128,7 +135,7 @@ static saros_time after(saros_time now, saros_time span) {
 /* Tells what was ready when the turn began. False: the budget ran out; the rest stays in front of the queue. */
 static bool tell_batch(saros_loop *loop, saros_time until) {
     loop->turns++;
-    for (size_t left = loop->ready.count; left > 0; left--) {
+    for (size_t left = loop->ready.count; left > 0 && loop->ready.count > 0; left--) { /* some may be abandoned */
         saros_tell(loop, saros_queue_pop(&loop->ready));
         if (until != SAROS_FOREVER && saros_now(loop) >= until) return false;
     }
@@ -164,7 +171,7 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
         if (!ready || look_due(loop, now) || (!looked && loop->flying > 0)) {
             bool       held = ready || loop->stopping;
             saros_time before = now;
-            if (gather(loop, held ? 0 : patience(loop, now, give_up)) < 0) break;
+            if (saros_ask(loop, held ? 0 : patience(loop, now, give_up)) < 0) break;
             looked = true;
             now = loop->asked = saros_now(loop);
             if (!ready) blocked += now - before;
@@ -191,7 +198,8 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
 
 static void collect(saros_loop *loop, saros_time limit) {
     saros_time until = after(saros_now(loop), limit);
-    while (loop->collect(loop->collector) && saros_now(loop) < until) {}
+    for (saros_guest *guest = loop->guests; guest != NULL; guest = guest->next)
+        while (guest->collect != NULL && guest->collect(guest, loop) && saros_now(loop) < until) {}
 }
 
 saros_status saros_step(saros_loop *loop, const saros_limits *limits) {
@@ -200,7 +208,7 @@ saros_status saros_step(saros_loop *loop, const saros_limits *limits) {
         return (saros_status){.outcome = SAROS_BROKEN, .error = loop->broken, .next = SAROS_FOREVER};
     loop->running = true;
     saros_status status = step(loop, limits);
-    if (limits->gc > 0 && loop->collect != NULL) collect(loop, limits->gc);
+    if (limits->gc > 0) collect(loop, limits->gc);
     loop->running = false;
     return status;
 }
@@ -233,7 +241,7 @@ static void closed_by_loop(saros_loop *loop, saros_op *op, int64_t result) { (vo
 /* Tells what is ready; where something still flies, lets the driver bring it. */
 static void settle(saros_loop *loop) {
     while (loop->ready.count > 0 || (loop->flying > 0 && loop->broken == 0)) {
-        if (loop->ready.count == 0) gather(loop, SAROS_FOREVER);
+        if (loop->ready.count == 0) saros_ask(loop, SAROS_FOREVER);
         while (loop->ready.count > 0) saros_tell(loop, saros_queue_pop(&loop->ready));
     }
 }
@@ -249,7 +257,13 @@ static void close_handles(saros_loop *loop) {
 
 int saros_close(saros_loop *loop) {
     if (loop->running) return SAROS_EBUSY;
-    loop->running = loop->closing = true;
+    loop->running = true;
+    while (loop->guests != NULL) {
+        saros_guest *guest = loop->guests;
+        loop->guests = guest->next;
+        if (guest->closing != NULL) guest->closing(guest, loop);
+    }
+    loop->closing = true;
     for (saros_handle *handle = loop->handles, *behind; handle != NULL; handle = behind) {
         behind = handle->next; /* a connect that is cancelled takes its handle off the list */
         for (saros_op *op = handle->first, *next; op != NULL; op = next) {

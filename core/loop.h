@@ -40,8 +40,7 @@ struct saros_loop {
     saros_os_handle     pollable;
     char               *scratch;
     saros_config        config;
-    bool              (*collect)(void *user);
-    void               *collector;
+    saros_guest        *guests;
     saros_door          door;
     char                why[SAROS_WHY];
 };
@@ -61,6 +60,10 @@ void saros_free_loop(saros_loop *loop);
 static inline void saros_see(saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result) {
     if (loop->config.trace != NULL) loop->config.trace(loop->config.user, loop, event, op, result);
 }
+
+/* loop.c: asks the driver, blocking for at most `timeout`; what this brings is in the ready queue. 0, or the error
+ * with which the driver has broken down. */
+int saros_ask(saros_loop *loop, saros_time timeout);
 
 /* op.c: tells one finished op; finishes the timers that are due. */
 void saros_tell(saros_loop *loop, saros_op *op);

@@ -227,6 +227,13 @@ void saros_cancel(saros_loop *loop, saros_op *op) {
     else if (op->kind != SAROS_OP_CLOSE) loop->driver->cancel(loop->state, op);
 }
 
+void saros_abandon(saros_loop *loop, saros_op *op) {
+    saros_cancel(loop, op);
+    while (op->state == SAROS_FLYING && loop->broken == 0) saros_ask(loop, SAROS_FOREVER);
+    if (op->state == SAROS_READY) saros_queue_remove(&loop->ready, op);
+    op->state = SAROS_IDLE;
+}
+
 /* A lent receive is taken at the last moment: the bytes stand in the scratch buffer while done runs. SAROS_EAGAIN:
  * somebody else had them, or it was a false alarm, and it has to wait again. */
 static int64_t take(saros_loop *loop, saros_op *op) {

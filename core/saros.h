@@ -139,11 +139,17 @@ struct saros_handle {
 /* Starts an op (any kind but WAIT and TIMER). Cannot fail: a failure is told like any result. */
 SAROS_API void saros_submit(saros_loop *loop, saros_op *op);
 /* The same, but where the driver finishes it at once it is not queued: returns true, op->result has the result,
- * and done is not called. Not for lent receives. The caller sees to fairness. */
+ * and done is not called. Not for lent receives; a CLOSE is always queued. The caller sees to fairness. */
 SAROS_API bool saros_submit_now(saros_loop *loop, saros_op *op);
 /* Asks that an op end early. It is told all the same: with its real result where that came first, else with
- * SAROS_ECANCELED. No effect on an op that is not in flight. */
+ * SAROS_ECANCELED. No effect on an op that is not in flight. Not for a WAIT op that another thread may yet post: that
+ * would finish it twice. */
 SAROS_API void saros_cancel(saros_loop *loop, saros_op *op);
+/* Takes an op back at once, in whatever state it is: it will not be told, and its memory is the caller's again. What
+ * a driver works on is cancelled, and waited for: no time with a readiness driver, else until the kernel lets go of it.
+ * op->result has what came of it; a connection that was won is to be closed. For who ends before the loop does, also
+ * inside saros_step. A WAIT op must not be posted any more. */
+SAROS_API void saros_abandon(saros_loop *loop, saros_op *op);
 /* Marks an op as in flight until somebody calls saros_complete or saros_post for it. It does not by itself keep
  * the loop busy; see saros_hold. */
 SAROS_API void saros_expect(saros_loop *loop, saros_op *op);
@@ -185,8 +191,8 @@ typedef struct saros_config {
 /* Opens a loop on a driver. 0 and *loop; or the error, with the reason in words in why[0..size). The loop is for
  * the thread that calls. The caller closes it with saros_close. */
 SAROS_API int saros_open(saros_loop **loop, const saros_config *config, char *why, size_t size);
-/* Cancels what is in flight, tells all of it, closes every handle, frees everything. 0, or SAROS_EBUSY from inside
- * saros_step. The memory of the loop itself stays until the last saros_release. */
+/* Lets the guests go, cancels what is in flight, tells all of it, closes every handle, frees everything. 0, or
+ * SAROS_EBUSY from inside saros_step or saros_close. The memory of the loop itself stays until the last saros_release. */
 SAROS_API int saros_close(saros_loop *loop);
 
 typedef struct saros_limits {
@@ -230,10 +236,25 @@ SAROS_API const char *saros_driver_name(const saros_loop *loop);
 SAROS_API saros_os_handle saros_pollable(const saros_loop *loop);
 /* The loop's allocator, for whoever lives on the loop. */
 SAROS_API void *saros_realloc(saros_loop *loop, void *ptr, size_t osize, size_t nsize);
+/* What it was opened with, but for the driver's name; to open another one alike. Stays until saros_close. */
+SAROS_API const saros_config *saros_configuration(const saros_loop *loop);
 /* Hands a message to config.report. */
 SAROS_API void saros_report(saros_loop *loop, const char *text);
-/* Whoever collects garbage within saros_limits.gc: `step` does a little and says whether more is left. */
-SAROS_API void saros_collector(saros_loop *loop, bool (*step)(void *user), void *user);
+
+/* Who lives on a loop: a language that is attached to it, a service. Set the functions, each of which may be NULL. It
+ * stays where it is until it leaves, or is told that the loop closes. */
+typedef struct saros_guest saros_guest;
+struct saros_guest {
+    saros_guest *next; /* the loop's */
+    /* Within saros_limits.gc: collects a little garbage; is there more? */
+    bool (*collect)(saros_guest *guest, saros_loop *loop);
+    /* saros_close was called. The guest has left; the loop still takes calls, but is not stepped any more: the moment to
+     * abandon ops and close handles. */
+    void (*closing)(saros_guest *guest, saros_loop *loop);
+};
+SAROS_API void saros_join(saros_loop *loop, saros_guest *guest);
+/* No effect where it has not joined, or has left. */
+SAROS_API void saros_leave(saros_loop *loop, saros_guest *guest);
 
 /* ---- from outside --------------------------------------------------------------------------------------------- */
 

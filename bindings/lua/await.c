@@ -81,7 +81,6 @@ static void call_back(lua_State *L, int index) {
             lua_rawgeti(L, -1, i);
             lua_pushvalue(L, index);
             saros_call_soon(L, rt, 1);
-            lua_pop(L, 1);
         }
         lua_pushnil(L);
         lua_setfield(L, -3, "callbacks");

@@ -37,6 +37,7 @@ static void node_woken(saros_waiter *waiter, int64_t result) {
         saros_complete(all->task->rt->loop, &all->task->op, 0);
 }
 
+/* Also when the task's coroutine is closed while it waits: then the block goes, and nobody may point into it. */
 static void unlink_all(gather *all) {
     for (int i = 0; i < all->count; i++) saros_wait_unlink(&all->nodes[i].wait);
 }
@@ -141,19 +142,33 @@ static int await_one(lua_State *L) {
     return saros_all_results(L, LUA_OK, 0);
 }
 
-/* Makes an awaitable of argument i: functions are spawned, objects with __await get a task that awaits them. */
+/* Looks at all before anything is spawned. */
+static void check_items(lua_State *L, const gather *all) {
+    static const char expected[] = "task, future, function, seconds or object with __await expected";
+    const saros_lua  *lua = all->task->rt->lua;
+    for (int i = 0; i < all->count; i++) {
+        saros_awaitable *is = saros_to_awaitable(L, lua, FIRST + i);
+        if (is == &all->task->is) luaL_error(L, "saros.gather: a task cannot await itself");
+        if (is != NULL && is->task && is->fate == SAROS_PENDING && ((saros_task *)(void *)is)->rt != all->task->rt)
+            luaL_error(L, "saros.gather: a task of another loop cannot be awaited");
+        if (is != NULL || lua_isfunction(L, FIRST + i) || lua_type(L, FIRST + i) == LUA_TNUMBER) continue;
+        if (luaL_getmetafield(L, FIRST + i, "__await") != LUA_TNIL) lua_pop(L, 1);
+        else if (all->to_table) luaL_argerror(L, 1, lua_pushfstring(L, "element %d: %s", i + 1, expected));
+        else luaL_argerror(L, i + 1, expected);
+    }
+}
+
+/* Makes an awaitable of item i: functions are spawned, objects with __await get a task that awaits them. */
 static bool to_awaitable(lua_State *L, saros_rt *rt, int i) {
     if (saros_to_awaitable(L, rt->lua, i) != NULL) return false;
     if (lua_isfunction(L, i)) {
         lua_pushvalue(L, i);
         saros_spawn(L, rt, 0, NULL);
-    } else if (lua_type(L, i) == LUA_TNUMBER || luaL_getmetafield(L, i, "__await") != LUA_TNIL) {
+    } else {
         lua_pushlightuserdata(L, rt->lua);
         lua_pushcclosure(L, await_one, 1);
         lua_pushvalue(L, i);
         saros_spawn(L, rt, 1, NULL);
-    } else {
-        luaL_argerror(L, i, "task, future, function, seconds or object with __await expected");
     }
     lua_replace(L, i);
     return true;
@@ -162,11 +177,11 @@ static bool to_awaitable(lua_State *L, saros_rt *rt, int i) {
 /* count awaitables are on the stack, alone: puts the block below them. */
 static gather *make_block(lua_State *L, saros_task *task, int count) {
     size_t  size = sizeof(gather) + (size_t)count * sizeof(node);
-    gather *all = lua_newuserdatauv(L, size, 0);
-    memset(all, 0, size);
+    gather *all = saros_new(L, task->rt->lua, SAROS_T_GATHER, size, 0);
     all->task = task;
     all->count = count;
     lua_insert(L, AT_BLOCK);
+    lua_toclose(L, AT_BLOCK);
     return all;
 }
 
@@ -199,9 +214,8 @@ static int gather_start(lua_State *L) {
     gather *all = make_block(L, task, lua_gettop(L));
     all->to_table = to_table;
     all->return_errors = return_errors;
+    check_items(L, all);
     for (int i = 0; i < all->count; i++) all->nodes[i].owned = to_awaitable(L, task->rt, FIRST + i);
-    for (int i = 0; i < all->count; i++)
-        if (item(L, i) == &task->is) return luaL_error(L, "saros.gather: a task cannot await itself");
     return start(L, all);
 }
 
@@ -214,7 +228,13 @@ int saros_run_child(lua_State *L) {
     return start(L, all);
 }
 
+static int block_closed(lua_State *L) {
+    unlink_all(saros_check(L, 1, SAROS_T_GATHER));
+    return 0;
+}
+
 void saros_open_gather(lua_State *L) {
+    saros_type_make(L, SAROS_T_GATHER, "saros.gather", NULL, (const luaL_Reg[]){{"__close", block_closed}, {NULL, NULL}});
     static const luaL_Reg functions[] = {{"gather", gather_start}, {NULL, NULL}};
     saros_add(L, functions);
 }

@@ -168,9 +168,13 @@ static void show_error(lua_State *L) {
     const char *trace = saros_traced(L, -1) ? lua_tostring(L, -1) : NULL;
     int         error = trace != NULL ? -2 : -1;
     const char *text = lua_tostring(L, error);
-    if (text == NULL && luaL_callmeta(L, error, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
-        text = lua_tostring(L, -1);
-    if (text == NULL) text = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, error));
+    bool        has_text = text == NULL && luaL_getmetafield(L, error, "__tostring") != LUA_TNIL;
+    if (has_text) {
+        lua_pop(L, 1);
+        text = saros_text_of(L, error);
+    } else if (text == NULL) {
+        text = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, error));
+    }
     fflush(stdout);
     fprintf(stderr, "saros: %s\n%s%s", text, trace != NULL ? trace : "", trace != NULL ? "\n" : "");
 }
@@ -216,8 +220,8 @@ static int run_script(lua_State *L, options *o) {
     else if (status != LUA_OK) show_error(L);
     end_leftovers(L, rt);
     unwatch_signals();
+    saros_rt_close(L, rt); /* reports what nobody has awaited */
     size_t reported = rt->reported;
-    saros_rt_close(L, rt);
     lua->config = NULL;
     if (ended_by != 0) return 128 + ended_by;
     return status != LUA_OK || reported > 0 ? 1 : 0;

@@ -33,37 +33,42 @@ static void unlink_rt(saros_rt *rt) {
 static void unref(lua_State *L, saros_rt *rt) {
     luaL_unref(L, LUA_REGISTRYINDEX, rt->self);
     for (int i = 0; i < SAROS_TABLES; i++) luaL_unref(L, LUA_REGISTRYINDEX, rt->tables[i]);
+    rt->self = LUA_NOREF;
+    for (int i = 0; i < SAROS_TABLES; i++) rt->tables[i] = LUA_NOREF;
 }
 
-static int open_loop(lua_State *L, saros_lua *lua, const char *driver, saros_loop **loop) {
-    saros_config config = lua->config != NULL ? *lua->config : (saros_config)SAROS_CONFIG_INIT;
-    char         why[256];
+/* Where a host has attached a loop of its own another one is like it: what it allocates and reports is the host's. */
+static int open_loop(const saros_lua *lua, const char *driver, saros_loop **loop, char *why, size_t size) {
+    saros_config config = SAROS_CONFIG_INIT;
+    if (lua->config != NULL) config = *lua->config;
+    else if (lua->attached != NULL) config = *saros_configuration(lua->attached->loop);
+    else config.report = report_to_stderr;
     config.driver = driver != NULL ? driver : getenv("SAROS_DRIVER");
-    if (config.report == NULL) config.report = report_to_stderr;
-    int error = saros_open(loop, &config, why, sizeof why);
-    if (error < 0) lua_pushfstring(L, "cannot open a loop: %s", why);
-    return error;
+    return saros_open(loop, &config, why, size);
 }
 
 saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const char *driver, saros_loop *given) {
+    char        why[256];
+    saros_loop *loop = given;
     luaL_checkstack(L, 8, "saros.loop");
     saros_rt *rt = saros_new(L, lua, SAROS_T_LOOP, sizeof *rt, 0);
     rt->lua = lua;
     rt->L = lua->L;
     rt->report_after = 5 * SAROS_SECOND;
+    rt->self = LUA_NOREF;
     for (int i = 0; i < SAROS_TABLES; i++) rt->tables[i] = LUA_NOREF;
-    for (int i = 0; i < SAROS_TABLES; i++) {
+    for (int i = 0; i < SAROS_TABLES; i++) { /* if this raises the finalizer gives them back */
         lua_newtable(L);
         rt->tables[i] = luaL_ref(L, LUA_REGISTRYINDEX);
     }
     lua_pushvalue(L, -1);
     rt->self = luaL_ref(L, LUA_REGISTRYINDEX);
     rt->owned = given == NULL;
-    if (rt->owned && open_loop(L, lua, driver, &rt->loop) < 0) {
+    if (rt->owned && open_loop(lua, driver, &loop, why, sizeof why) < 0) {
         unref(L, rt);
-        lua_error(L);
+        luaL_error(L, "cannot open a loop: %s", why);
     }
-    if (!rt->owned) rt->loop = given;
+    rt->loop = loop;
     rt->idle = saros_realloc(rt->loop, NULL, 0, SAROS_MOST_IDLE * sizeof *rt->idle);
     link_rt(lua, rt);
     if (rt->idle == NULL) {
@@ -87,21 +92,23 @@ static void free_lists(saros_rt *rt) {
 /* Whatever still stands is ended where it stands. Nothing of Lua's runs after this but what <close> variables do. */
 void saros_rt_close(lua_State *L, saros_rt *rt) {
     saros_loop *loop = rt->loop;
-    if (loop == NULL) return;
+    if (loop == NULL || rt->closing) return;
+    saros_leave(loop, &rt->guest);
     rt->closing = true;
     rt->L = L;
-    while (rt->first != NULL) saros_task_kill(rt->first);
+    while (rt->first != NULL || rt->failed != NULL) { /* each may run some Lua, and that may begin more */
+        if (rt->first != NULL) saros_task_kill(rt->first);
+        else saros_task_forget(rt->failed);
+    }
+    saros_calls_cancel(rt);
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);
-    saros_collector(loop, NULL, NULL);
-    /* What was on its way to tasks, callbacks and streams is told now, while their memory is known to be there. */
-    if (!rt->owned && !saros_running(loop)) saros_drain(loop, SAROS_SECOND);
     while (rt->scopes != NULL) saros_scope_free(rt->scopes);
     free_lists(rt);
     rt->loop = NULL;
     if (rt->owned) saros_close(loop);
     unlink_rt(rt);
     if (rt->lua->attached == rt) rt->lua->attached = NULL;
-    unref(L, rt);
+    if (lua_checkstack(L, 4)) unref(L, rt); /* else they go with the state */
 }
 
 /* ---- running one ---------------------------------------------------------------------------------------------- */
@@ -122,6 +129,7 @@ static int run_core(lua_State *L, saros_rt *rt) {
 
 static void check_can_run(lua_State *L, saros_rt *rt) {
     if (rt->loop == NULL) luaL_error(L, "the loop is closed");
+    if (rt->closing) luaL_error(L, "the loop is closing");
     if (rt->running || saros_running(rt->loop)) luaL_error(L, "the loop is running already");
 }
 
@@ -135,16 +143,21 @@ void saros_rt_shutdown(lua_State *L, saros_rt *rt) {
         if (rt->live >= before)
             while (rt->first != NULL) saros_task_kill(rt->first);
     }
-    if (saros_pending(rt->loop) > 0) saros_drain(rt->loop, 0); /* reports that are due at once */
+    if (saros_pending(rt->loop) > 0) { /* one more batch: callbacks that are ready, reports that are due */
+        saros_stop(rt->loop);
+        run_core(L, rt);
+    }
     rt->closing = false;
 }
 
 /* Raises why run() ended without its main having ended. main's userdata is at the top. */
 static int raise_unfinished(lua_State *L, saros_rt *rt, int error) {
+    bool stopped = rt->stopped_by_script;
+    rt->stopped_by_script = false;
     if (error < 0)
         return luaL_error(L, "the loop broke down: driver %s: %s (%s)", saros_driver_name(rt->loop),
                           saros_error_text(error), saros_error_name(error));
-    if (rt->stopped_by_script) return luaL_error(L, "the loop was stopped before its main function had ended");
+    if (stopped) return luaL_error(L, "the loop was stopped before its main function had ended");
     saros_describe_tasks(L, rt, 10);
     return luaL_error(L, "deadlock: nothing can wake what waits: %s", lua_tostring(L, -1));
 }
@@ -154,10 +167,10 @@ static saros_task *run_main(lua_State *L, saros_rt *rt, int nargs) {
     check_can_run(L, rt);
     saros_task *outer = rt->main, *task = saros_spawn(L, rt, nargs, NULL);
     rt->main = task;
-    rt->stopped_by_script = false;
     int error = run_core(L, rt);
     rt->main = outer;
     if (task->is.fate == SAROS_PENDING) raise_unfinished(L, rt, error);
+    rt->stopped_by_script = false;
     return task;
 }
 
@@ -235,6 +248,7 @@ static int loop_run(lua_State *L) {
     if (lua_isnoneornil(L, 2)) {
         int error = run_core(L, rt);
         if (error < 0) return raise_unfinished(L, rt, error);
+        rt->stopped_by_script = false;
         lua_pushboolean(L, 1);
         return 1;
     }
@@ -281,7 +295,7 @@ static int loop_step(lua_State *L) {
     rt->L = L;
     rt->running = true;
     saros_status status = saros_step(rt->loop, &(saros_limits){.wait = wait});
-    rt->running = false;
+    rt->running = rt->stopped_by_script = false;
     rt->L = outer;
     if (status.outcome == SAROS_BROKEN) return raise_unfinished(L, rt, status.error);
     lua_pushstring(L, names[status.outcome]);
@@ -291,18 +305,20 @@ static int loop_step(lua_State *L) {
 static int loop_close(lua_State *L) {
     saros_rt *rt = check(L);
     lua_pushboolean(L, 1);
-    if (rt->loop == NULL) return 1;
+    if (rt->loop == NULL || (rt->closing && !rt->running)) return 1;
     if (rt->running || saros_running(rt->loop)) return luaL_error(L, "the loop is running");
+    if (!rt->owned) return luaL_error(L, "the loop is the host's, and only the host closes it");
     saros_rt_shutdown(L, rt);
     saros_rt_close(L, rt);
     return 1;
 }
 
-/* At lua_close, or for a loop that nobody closed: no task may run any more. */
+/* At lua_close, or for a loop that could not be made: no task may run any more. */
 static int loop_gc(lua_State *L) {
     saros_rt *rt = check(L);
-    if (!rt->running) {
-        saros_rt_close(L, rt);
+    if (!rt->running && rt->task == NULL && rt->lua->current != rt) {
+        if (rt->loop != NULL) saros_rt_close(L, rt);
+        else unref(L, rt);
         return 0;
     }
     /* os.exit(…, true) inside a task: the frames of the loop and of the driver are below us and need their memory until
@@ -373,6 +389,17 @@ static int report(lua_State *L) {
     return 0;
 }
 
+/* For tests: how much is in flight on the running loop (operations, timers, what is ready), and how many streams are
+ * open. */
+static int pending(lua_State *L) {
+    saros_rt   *rt = saros_loop_now(L, "saros._pending");
+    lua_Integer streams = 0;
+    for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) streams++;
+    lua_pushinteger(L, (lua_Integer)saros_pending(rt->loop));
+    lua_pushinteger(L, streams);
+    return 2;
+}
+
 void saros_open_loop(lua_State *L) {
     static const luaL_Reg methods[] = {{"run", loop_run},
                                        {"run_until_complete", loop_run},
@@ -389,7 +416,8 @@ void saros_open_loop(lua_State *L) {
     static const luaL_Reg meta[] = {
         {"__gc", loop_gc}, {"__close", loop_close}, {"__tostring", loop_tostring}, {NULL, NULL}};
     static const luaL_Reg functions[] = {
-        {"run", run}, {"loop", loop_new}, {"current_loop", current_loop}, {"drivers", drivers}, {"_report", report}, {NULL, NULL}};
+        {"run", run}, {"loop", loop_new}, {"current_loop", current_loop}, {"drivers", drivers}, {"_report", report},
+        {"_pending", pending}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_LOOP, "saros.loop", methods, meta);
     saros_add(L, functions);
 }

@@ -27,13 +27,13 @@ static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type
 }
 
 static void unlink_stream(saros_stream *stream) {
-    saros_rt *rt = stream->rt;
+    saros_rt *rt = stream->rt != NULL ? stream->rt : stream->closing;
     if (rt == NULL) return; /* its loop has closed and forgotten it */
     if (stream->prev != NULL) stream->prev->next = stream->next;
     else rt->streams = stream->next;
     if (stream->next != NULL) stream->next->prev = stream->prev;
     stream->next = stream->prev = NULL;
-    stream->rt = NULL;
+    stream->rt = stream->closing = NULL;
 }
 
 static void end_stream(saros_stream *stream) {
@@ -42,31 +42,36 @@ static void end_stream(saros_stream *stream) {
     stream->reader = stream->writer = NULL;
 }
 
-static void close_stream(lua_State *L, int index, saros_stream *stream) {
+/* Whoever calls sees to it that the userdata stays until the close was told. */
+static void begin_close(saros_stream *stream) {
     saros_rt *rt = stream->rt;
-    if (rt == NULL) return;
-    lua_pushvalue(L, index);
-    saros_anchor(L, rt, stream); /* may raise, and then nothing has changed */
     end_stream(stream);
-    unlink_stream(stream);
+    stream->rt = NULL;
     stream->closing = rt;
     stream->close = (saros_op){.kind = SAROS_OP_CLOSE, .handle = &stream->handle, .done = close_told};
-    if (saros_submit_now(rt->loop, &stream->close)) saros_drop(rt, stream);
+    saros_submit(rt->loop, &stream->close);
 }
 
-/* The loop has told the close, so it is there, and so is its rt (saros_rt_close ends the loop first). */
+static void close_stream(lua_State *L, int index, saros_stream *stream) {
+    if (stream->rt == NULL) return;
+    lua_pushvalue(L, index);
+    saros_anchor(L, stream->rt, stream); /* may raise, and then nothing has changed */
+    begin_close(stream);
+}
+
 static void close_told(saros_loop *loop, saros_op *op, int64_t result) {
     saros_stream *stream = (saros_stream *)((char *)op - offsetof(saros_stream, close));
+    saros_rt     *rt = stream->closing;
     (void)loop, (void)result;
-    if (stream->closing != NULL) saros_drop(stream->closing, stream);
+    unlink_stream(stream);
+    saros_drop(rt, stream);
 }
 
 void saros_stream_abandon(saros_stream *stream) {
-    saros_loop *loop = stream->rt->loop;
-    end_stream(stream);
+    saros_loop *loop = (stream->rt != NULL ? stream->rt : stream->closing)->loop;
+    if (stream->rt != NULL) begin_close(stream);
+    saros_abandon(loop, &stream->close);
     unlink_stream(stream);
-    stream->close = (saros_op){.kind = SAROS_OP_CLOSE, .handle = &stream->handle, .done = close_told};
-    saros_submit_now(loop, &stream->close);
 }
 
 /* A stream that never opened: nothing to close. */
@@ -90,9 +95,18 @@ static int method_close(lua_State *L) {
     return 1;
 }
 
+static int close_protected(lua_State *L) {
+    close_stream(L, 1, lua_touserdata(L, 1));
+    return 0;
+}
+
+/* Nobody waits on it any more. Without memory for the anchor it is closed while we wait: it must not be left open. */
 static int method_gc(lua_State *L) {
     saros_stream *stream = check_any(L);
-    if (stream->rt != NULL && stream->rt->loop != NULL) close_stream(L, 1, stream);
+    if (stream->rt == NULL) return 0;
+    lua_pushcfunction(L, close_protected);
+    lua_pushvalue(L, 1);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) saros_stream_abandon(stream);
     return 0;
 }
 
@@ -108,7 +122,8 @@ static int read_address(lua_State *L, int arg, saros_address *address) {
         static const char *const names[] = {"host", "port", "path", NULL};
         saros_check_options(L, arg, names);
         if (lua_getfield(L, arg, "path") != LUA_TNIL) {
-            const char *path = luaL_tolstring(L, -1, &length);
+            if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, arg, "field 'path': string expected");
+            const char *path = lua_tolstring(L, -1, &length);
             is = saros_address_path(address, path, length, &why);
             lua_pushfstring(L, "unix:%s", path);
         } else {
@@ -117,9 +132,10 @@ static int read_address(lua_State *L, int arg, saros_address *address) {
             int port_ok;
             lua_Integer port = lua_tointegerx(L, -1, &port_ok);
             if (!port_ok) return luaL_argerror(L, arg, "field 'port': integer expected");
-            host = lua_isnil(L, -2) ? lua_pushliteral(L, "*") : lua_tolstring(L, -2, NULL);
-            if (host == NULL) return luaL_argerror(L, arg, "field 'host': string expected");
-            host_length = lua_rawlen(L, lua_isnil(L, -3) ? -1 : -2);
+            if (lua_isnil(L, -2)) lua_pushliteral(L, "*");
+            else lua_pushvalue(L, -2);
+            if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, arg, "field 'host': string expected");
+            host = lua_tolstring(L, -1, &host_length);
             is = saros_address_make(address, host, host_length, port < 0 || port > 65535 ? -1 : (int)port, &why);
             lua_pushfstring(L, strchr(host, ':') != NULL ? "[%s]:%I" : "%s:%I", host, port);
         }

@@ -35,6 +35,22 @@ void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most) {
     luaL_pushresult(&buffer);
 }
 
+static int to_text(lua_State *L) {
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+const char *saros_text_of(lua_State *L, int index) {
+    index = lua_absindex(L, index);
+    lua_pushcfunction(L, to_text);
+    lua_pushvalue(L, index);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK) { /* its __tostring has failed: then its type must do */
+        lua_pop(L, 1);
+        lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
+    }
+    return lua_tostring(L, -1);
+}
+
 /* protected: the text about task p, which is anchored. */
 static int report(lua_State *L) {
     saros_task *task = lua_touserdata(L, 1);
@@ -46,7 +62,7 @@ static int report(lua_State *L) {
         if (lua_type(L, -1) == LUA_TSTRING) trace = lua_tostring(L, -1);
         lua_rawgeti(L, -2, 1);
     }
-    if (task->is.values > 0) text = luaL_tolstring(L, -1, NULL);
+    if (task->is.values > 0) text = saros_text_of(L, -1);
     lua_pushfstring(L, "task %s (spawned at %s:%d) failed and nobody awaited it: %s%s%s", name, task->place,
                     task->line, text, *trace ? "\n" : "", trace);
     task->rt->reported++;

@@ -20,11 +20,12 @@ typedef struct saros_task   saros_task;
 typedef struct saros_future saros_future;
 typedef struct saros_waiter saros_waiter;
 typedef struct saros_stream saros_stream;
+typedef struct saros_call   saros_call;
 
 /* The kinds of userdata, by the index of their metatable. */
 enum saros_type {
     SAROS_T_LOOP, SAROS_T_TASK, SAROS_T_FUTURE, SAROS_T_SCOPE, SAROS_T_CANCELLED, SAROS_T_ERROR, SAROS_T_CALL,
-    SAROS_T_STREAM, SAROS_T_LISTENER, SAROS_T_QUEUE, SAROS_TYPES
+    SAROS_T_STREAM, SAROS_T_LISTENER, SAROS_T_QUEUE, SAROS_T_GATHER, SAROS_T_GUARD, SAROS_TYPES
 };
 
 struct saros_lua {
@@ -94,6 +95,7 @@ struct saros_scope {
     saros_task  *task;  /* NULL: a host's scope, shared by the tasks spawned in it */
     saros_op     timer;
     saros_time   deadline; /* SAROS_FOREVER: none */
+    struct scope_object *object; /* the script's end of it; NULL: none */
     saros_scope *next, *prev; /* the host's scopes of rt */
     bool         cancelled, expired, shield, left, host;
     char         reason[64]; /* of a host's cancel; a script's is a Lua value kept under the scope's address */
@@ -120,6 +122,8 @@ struct saros_rt {
     saros_task   *task; /* the one that runs just now; NULL in callbacks */
     saros_task   *first, *last;
     saros_task   *main; /* whose end ends run() */
+    saros_task   *failed; /* ended by an error that nobody has awaited yet, and that is not yet reported */
+    saros_call   *calls;  /* callbacks that are still to come */
     saros_stream *streams;
     saros_scope  *scopes; /* the host's */
     saros_rt     *next;
@@ -131,6 +135,7 @@ struct saros_rt {
     char        **places; /* names of chunks that tasks were spawned from */
     uint32_t      place_count, place_room;
     const char   *last_place;
+    saros_guest   guest;           /* an attached one's place on its loop */
     int           self, tables[3]; /* in the registry: the userdata; threads, starts, anchors */
     bool          owned, running, closing, interrupted, stopped_by_script;
     saros_time    report_after;
@@ -184,6 +189,8 @@ void      saros_rt_interrupt(saros_rt *rt, const char *reason);
 saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope);
 /* Moves a task that has not begun onto a coroutine, ready for its first resume. False: no memory. Cannot raise. */
 bool saros_task_begin(saros_rt *rt, saros_task *task);
+/* It has suspended: from now on its coroutine's stack keeps it alive. */
+void saros_task_begun(saros_rt *rt, saros_task *task);
 /* It has ended: gives back what keeps it alive; its coroutine is used again if it ended well. */
 void saros_task_release(saros_rt *rt, saros_task *task, bool well);
 
@@ -203,9 +210,12 @@ saros_task *saros_resumed(lua_State *L, int64_t *result);
 saros_task *saros_resumed_raw(lua_State *L); /* never raises */
 /* The end of an await whose answer was at hand: n results on top. Gives way once after 64 in a row. */
 int saros_answer(lua_State *L, saros_task *task, int n);
+void saros_task_lost(lua_State *L); /* somebody else than the loop resumes or closes the coroutine L */
 void saros_task_cancel(saros_task *task);
 void saros_task_poke(saros_task *task); /* its scopes changed: end its wait if it is cancelled now */
 void saros_task_kill(saros_task *task); /* closes its coroutine where it stands */
+void saros_task_forget(saros_task *task); /* one of rt->failed: reports it if nobody has seen its error */
+saros_task *saros_task_of(const saros_lua *lua, const lua_State *co); /* the live task that runs in co, or NULL */
 void saros_task_push(lua_State *L, saros_task *task); /* a live task's userdata */
 int  saros_traceback(lua_State *L); /* a message handler: keeps the traceback, returns the error as it is */
 bool saros_traced(lua_State *L, int index); /* pushes the traceback kept for that error; false: none, nothing */
@@ -234,12 +244,14 @@ void saros_observe(saros_awaitable *is); /* somebody has seen its error: it need
 
 const char *saros_task_name(lua_State *L, saros_task *task, int index); /* pushes a string */
 void saros_task_report(saros_task *task); /* an error that nobody awaited */
+const char *saros_text_of(lua_State *L, int index); /* pushes it as tostring gives it; never raises but for memory */
 void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most); /* pushes "a (x.lua:3), b (x.lua:9)" */
 
 /* ---- time.c, error.c ------------------------------------------------------------------------------------------ */
 
 int saros_sleep(lua_State *L, int arg, const char *what); /* in tail position */
 void saros_call_soon(lua_State *L, saros_rt *rt, int nargs); /* function and arguments on top, popped */
+void saros_calls_cancel(saros_rt *rt); /* its loop closes: none of them runs any more */
 int saros_raise(lua_State *L, int code, const char *message); /* an error object; does not return */
 int saros_raise_returned(lua_State *L, int message, int code); /* the same of a returned message and code */
 
@@ -262,13 +274,14 @@ int saros_run_child(lua_State *L); /* function and arguments are the whole stack
 struct saros_stream {
     saros_handle   handle;
     saros_rt      *rt;      /* NULL: closed */
-    saros_rt      *closing; /* whose anchor keeps it until the close was told */
+    saros_rt      *closing; /* whose list and anchor keep it until the close was told */
     saros_stream  *next, *prev;
     saros_op       close;
     saros_task    *reader, *writer;
     saros_waiter  *writers;    /* who wants to write next, in order */
     const char    *at;         /* what was received and not yet read: in data, or lent, … */
     size_t         left;
+    size_t         taken;      /* before `at`: read by the call that runs, and given back if it is cancelled */
     char          *data;       /* the stream's own buffer; NULL while it needs none */
     size_t         room;
     size_t         scanned;    /* bytes of it that have no delimiter in them */
@@ -280,12 +293,13 @@ struct saros_stream {
 saros_stream *saros_check_stream(lua_State *L); /* argument 1 */
 int  saros_closed(lua_State *L);                /* nil, "closed", "ECLOSED" */
 void saros_stream_forget_buffer(saros_stream *stream);
-void saros_stream_abandon(saros_stream *stream); /* its loop closes */
+void saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
 extern const luaL_Reg saros_read_methods[], saros_write_methods[];
 
 /* ---- each file's part of the module --------------------------------------------------------------------------- */
 
 void saros_open_loop(lua_State *L);
+void saros_open_spawn(lua_State *L);
 void saros_open_task(lua_State *L);
 void saros_open_await(lua_State *L);
 void saros_open_scope(lua_State *L);

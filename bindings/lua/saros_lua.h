@@ -27,19 +27,22 @@ SAROS_API int saros_lua_attach(lua_State *L, saros_loop *loop, unsigned flags);
  * with a message pushed. scope may be NULL; name may be NULL (it is copied). */
 SAROS_API int saros_lua_spawn(lua_State *L, int nargs, saros_scope *scope, const char *name);
 
-/* A scope of the host's: what is spawned in it can be cancelled together. NULL without memory. The host frees it,
- * after which its tasks go on without it. */
+/* A scope of the host's: what is spawned in it can be cancelled together. NULL without memory, or where no loop is
+ * attached. The host frees it at any time before the binding ends; what it has not freed by then is freed with that. */
 SAROS_API saros_scope *saros_scope_new(lua_State *L);
 /* Cancels everything in the scope, now and for good: each task learns it at its next await. reason may be NULL. */
 SAROS_API void saros_scope_cancel(saros_scope *scope, const char *reason);
+/* Its tasks go on: cancelled if it was, else without it. */
 SAROS_API void saros_scope_free(saros_scope *scope);
 
 /* How many tasks of the attached loop live. */
 SAROS_API size_t saros_lua_tasks(lua_State *L);
 
 /* Ends the binding: tasks that still live are closed where they stand (their <close> variables run, but cannot
- * await; step with a cancelled scope first to end them in peace), streams are closed. The loop stays open. */
-SAROS_API void saros_lua_detach(lua_State *L);
+ * await; step with a cancelled scope first to end them in peace), streams are closed, callbacks forgotten. Steps
+ * nothing, and does not block. The loop stays open and may be attached again. 0, also where nothing is attached; or
+ * SAROS_EBUSY from inside saros_step. lua_close and saros_close do the same, whichever is first. */
+SAROS_API int saros_lua_detach(lua_State *L);
 
 /* The module. luaL_requiref(L, "saros", luaopen_saros, 0) or require "saros". */
 SAROS_API int luaopen_saros(lua_State *L);

@@ -128,7 +128,7 @@ static void timer_told(saros_loop *loop, saros_op *op, int64_t result) {
         free_scope(loop, scope);
         return;
     }
-    if (result < 0) { /* the deadline was moved */
+    if (result < 0 || scope->deadline > saros_now(loop)) { /* the deadline was moved, perhaps while this was on its way */
         if (scope->deadline != SAROS_FOREVER) saros_timer(loop, op, scope->deadline);
         return;
     }
@@ -161,6 +161,7 @@ void saros_scope_leave(saros_scope *scope) {
     scope->task->scope = scope->parent;
     scope->left = true;
     scope->task->raised = 0;
+    if (scope->object != NULL) *scope->object = (scope_object){NULL, scope->cancelled, scope->expired};
     if (scope->cancelled) saros_drop(scope->rt, (const char *)scope + 1);
     if (saros_timer_stop(loop, &scope->timer)) free_scope(loop, scope);
 }
@@ -176,13 +177,11 @@ void saros_scope_forget(saros_task *task) {
 /* Stack: 1 the scope's object or nil, then the results, or one error. ctx: the scope. */
 static int scope_k(lua_State *L, int status, lua_KContext ctx) {
     saros_scope  *scope = (saros_scope *)ctx;
-    scope_object *object = lua_touserdata(L, 1);
     bool          expired = scope->expired, mine = false;
     if (status != LUA_OK && status != LUA_YIELD) {
         cancelled_object *error = saros_test(L, saros_state(L), -1, SAROS_T_CANCELLED);
         mine = error != NULL && error->owner == scope;
     }
-    if (object != NULL) *object = (scope_object){NULL, scope->cancelled, expired};
     saros_scope_leave(scope);
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
     if (!mine) return lua_error(L);
@@ -219,7 +218,7 @@ static int enter(lua_State *L, saros_scope *scope) {
 /* saros.timeout(seconds, fn, ...) */
 static int timeout(lua_State *L) {
     saros_time seconds = lua_isnoneornil(L, 1) ? SAROS_FOREVER : saros_seconds(L, 1);
-    luaL_checkany(L, 2);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
     saros_task *task = saros_begin(L, "saros.timeout");
     lua_pushnil(L);
     lua_replace(L, 1);
@@ -228,7 +227,7 @@ static int timeout(lua_State *L) {
 
 /* saros.shield(fn, ...): cancellation from outside is held back until fn has returned. */
 static int shield(lua_State *L) {
-    luaL_checkany(L, 1);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
     saros_task *task = saros_begin_uncancelled(L, "saros.shield");
     lua_pushnil(L);
     lua_insert(L, 1);
@@ -244,13 +243,16 @@ static int scope(lua_State *L) {
     bool                     shielded = false;
     if (lua_istable(L, 1) && !lua_isnone(L, 2)) {
         saros_check_options(L, 1, names);
-        if (lua_getfield(L, 1, "timeout") != LUA_TNIL) seconds = saros_seconds(L, -1);
+        if (lua_getfield(L, 1, "timeout") != LUA_TNIL) {
+            luaL_argcheck(L, lua_isnumber(L, -1), 1, "option 'timeout': number expected");
+            seconds = saros_seconds(L, lua_gettop(L));
+        }
         lua_getfield(L, 1, "shield");
         shielded = lua_toboolean(L, -1);
         lua_pop(L, 2);
         lua_remove(L, 1);
     }
-    luaL_checkany(L, 1);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
     saros_task   *task = saros_begin_uncancelled(L, "saros.scope");
     scope_object *object = saros_new(L, saros_state(L), SAROS_T_SCOPE, sizeof *object, 0);
     lua_insert(L, 1); /* object, fn, … */
@@ -258,6 +260,7 @@ static int scope(lua_State *L) {
     lua_insert(L, 3); /* object, fn, object, … */
     object->scope = scope_new(L, task, seconds);
     object->scope->shield = shielded;
+    object->scope->object = object;
     return enter(L, object->scope);
 }
 

@@ -131,23 +131,56 @@ static void push_boxed_function(lua_State *L, int self) {
     lua_remove(L, -2);
 }
 
+/* Without install() scripts reach a task's coroutine unseen, and can resume or close it: then this function stands
+ * below the task's own. Its guard, the last thing to be closed, notices. Upvalue 2: the function. */
+static int guarded(lua_State *L) {
+    saros_new(L, saros_state(L), SAROS_T_GUARD, 1, 0);
+    lua_insert(L, 1);
+    lua_toclose(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 2);
+    lua_callk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, saros_all_results);
+    return saros_all_results(L, LUA_OK, 1);
+}
+
+static int guard_closed(lua_State *L) {
+    saros_task_lost(L);
+    return 0;
+}
+
+/* protected: a coroutine for a task that begins without install() stays with it: the script may have seen it. */
+static int guard(lua_State *L) {
+    saros_task *task = lua_touserdata(L, 1);
+    saros_push_table(L, task->rt, SAROS_STARTS);
+    lua_rawgeti(L, -1, (lua_Integer)task->start);
+    lua_pushlightuserdata(L, task->rt->lua);
+    if (task->is.boxed) push_boxed_function(L, 3);
+    else lua_getiuservalue(L, 3, 1);
+    lua_pushcclosure(L, guarded, 2);
+    if (task->is.boxed) {
+        saros_box(L, &task->is, 3);
+        lua_insert(L, -2);
+        lua_rawseti(L, -2, 0);
+    } else {
+        lua_setiuservalue(L, 3, 1);
+    }
+    task->handed_out = true;
+    task->rt->lua->handed_out++;
+    return 0;
+}
+
 /* The coroutine's stack: body, task, message handler, function, arguments. */
 bool saros_task_begin(saros_rt *rt, saros_task *task) {
     lua_State *L = rt->L;
     int        args = task->args;
     if (rt->idle_count == 0 && !saros_protected(rt, new_worker, rt, "saros.spawn")) return false;
+    if (!rt->lua->installed && !saros_protected(rt, guard, task, "saros.spawn")) return false;
     saros_worker worker = rt->idle[rt->idle_count - 1];
     if (!lua_checkstack(L, args + 8) || (args > SURE_ROOM && !lua_checkstack(worker.co, args + 8))) return false;
     rt->idle_count--;
     lua_pushcfunction(worker.co, saros_task_body);
     saros_push_table(L, rt, SAROS_STARTS);
     lua_rawgeti(L, -1, (lua_Integer)task->start);
-    if (rt->lua->installed) { /* else the script could close the coroutine, and so lose the task, unseen */
-        lua_pushnil(L);
-        lua_rawseti(L, -3, (lua_Integer)task->start);
-        give_slot(&rt->starts, task->start);
-        task->start = 0;
-    }
     int self = lua_gettop(L);
     lua_pushcfunction(L, saros_traceback);
     if (task->is.boxed) push_boxed_function(L, self);
@@ -162,6 +195,16 @@ bool saros_task_begin(saros_rt *rt, saros_task *task) {
     task->co = worker.co;
     task->slot = worker.slot;
     return true;
+}
+
+void saros_task_begun(saros_rt *rt, saros_task *task) {
+    if (task->start == 0 || task->handed_out) return; /* the script could close the coroutine, and so lose the task */
+    clear_slot(rt, &rt->starts, SAROS_STARTS, task->start);
+    task->start = 0;
+}
+
+void saros_open_spawn(lua_State *L) {
+    saros_type_make(L, SAROS_T_GUARD, "saros.guard", NULL, (const luaL_Reg[]){{"__close", guard_closed}, {NULL, NULL}});
 }
 
 void saros_task_release(saros_rt *rt, saros_task *task, bool well) {

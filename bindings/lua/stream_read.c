@@ -20,40 +20,41 @@ void saros_stream_forget_buffer(saros_stream *stream) {
     if (stream->data != NULL) saros_realloc(stream->rt->loop, stream->data, stream->room, 0);
     stream->data = NULL;
     stream->at = NULL;
-    stream->room = stream->left = stream->scanned = 0;
+    stream->room = stream->left = stream->taken = stream->scanned = 0;
     stream->lent = false;
 }
 
 /* Makes the window the stream's own, with `more` bytes of room behind it. False: no memory. */
 static bool own(saros_stream *stream, size_t more) {
-    size_t need = stream->left + more;
+    const char *from = stream->left + stream->taken > 0 ? stream->at - stream->taken : NULL;
+    size_t      kept = stream->left + stream->taken, need = kept + more;
     if (need > stream->room) {
         size_t room = stream->room > 0 ? stream->room : 512;
         while (room < need) room *= 2;
         char *data = saros_realloc(stream->rt->loop, NULL, 0, room);
         if (data == NULL) return false;
-        if (stream->left > 0) memcpy(data, stream->at, stream->left);
+        if (kept > 0) memcpy(data, from, kept);
         if (stream->data != NULL) saros_realloc(stream->rt->loop, stream->data, stream->room, 0);
         stream->data = data;
         stream->room = room;
-    } else if (stream->left > 0) {
-        memmove(stream->data, stream->at, stream->left);
+    } else if (kept > 0) {
+        memmove(stream->data, from, kept);
     }
-    stream->at = stream->data;
+    stream->at = stream->data + stream->taken;
     stream->lent = false;
     return true;
 }
 
 /* What the loop has lent us joins the window. */
 static bool feed(saros_stream *stream, const char *bytes, size_t size) {
-    if (stream->left == 0) {
+    if (stream->left + stream->taken == 0) {
         stream->at = bytes;
         stream->left = size;
         stream->lent = true;
         return true;
     }
     if (!own(stream, size)) return false;
-    memcpy(stream->data + stream->left, bytes, size);
+    memcpy(stream->data + stream->taken + stream->left, bytes, size);
     stream->left += size;
     return true;
 }
@@ -61,11 +62,11 @@ static bool feed(saros_stream *stream, const char *bytes, size_t size) {
 /* Before the scratch buffer is anybody else's: what is left of it is copied; an empty buffer is given back. */
 static void settle(lua_State *L, saros_stream *stream) {
     if (stream->rt == NULL) return;
-    if (stream->left == 0) {
+    if (stream->left + stream->taken == 0) {
         if (stream->data != NULL || stream->lent) saros_stream_forget_buffer(stream);
     } else if (stream->lent && !own(stream, 0)) {
         stream->error = SAROS_ENOMEM; /* bytes are lost: no later read may go on as if they were not */
-        stream->left = 0;
+        stream->left = stream->taken = 0;
         luaL_error(L, "stream: not enough memory for what was received");
     }
 }
@@ -73,7 +74,15 @@ static void settle(lua_State *L, saros_stream *stream) {
 static void consume(saros_stream *stream, size_t size) {
     stream->at += size;
     stream->left -= size;
+    stream->taken += size;
     stream->scanned = 0;
+}
+
+/* The call that runs has failed: what it has read of the window is for the next one. */
+static void give_back(saros_stream *stream) {
+    stream->at -= stream->taken;
+    stream->left += stream->taken;
+    stream->taken = stream->scanned = 0;
 }
 
 static int push_and_consume(lua_State *L, saros_stream *stream, size_t size) {
@@ -136,39 +145,58 @@ static int bytes(lua_State *L, saros_stream *stream, size_t size) {
     return 1;
 }
 
-/* Length of the longest prefix that may be a numeral, as Lua's io reads one; *whole says whether it has surely ended. */
-static size_t numeral(const char *at, size_t left, bool *whole) {
-    size_t i = 0;
-    bool   hex = false, point = false, exponent = false;
-    if (i < left && (at[i] == '-' || at[i] == '+')) i++;
-    if (i + 1 < left && at[i] == '0' && (at[i + 1] | 32) == 'x') hex = true, i += 2;
-    for (; i < left && i < LONGEST_NUMBER; i++) {
-        unsigned char c = (unsigned char)at[i];
-        if (!exponent && (hex ? isxdigit(c) : isdigit(c))) continue;
-        if (exponent && isdigit(c)) continue;
-        if (c == '.' && !point && !exponent) {
-            point = true;
-        } else if ((c | 32) == (hex ? 'p' : 'e') && !exponent && i > 0) {
-            exponent = true;
-            if (i + 1 < left && (at[i + 1] == '-' || at[i + 1] == '+')) i++;
-        } else {
-            break;
-        }
+/* A numeral is read as Lua's io reads one: the longest prefix that may be one, and it is gone if it is none. */
+typedef struct scan {
+    const char *at;
+    size_t      left, length;
+    bool        too_long;
+} scan;
+
+static bool accept(scan *s) {
+    s->too_long = s->too_long || s->length == LONGEST_NUMBER;
+    if (!s->too_long) s->length++;
+    return !s->too_long;
+}
+
+static bool either(scan *s, char a, char b) {
+    return s->length < s->left && (s->at[s->length] == a || s->at[s->length] == b) && accept(s);
+}
+
+static size_t digits(scan *s, bool hex) {
+    size_t count = 0;
+    while (s->length < s->left) {
+        unsigned char c = (unsigned char)s->at[s->length];
+        if (!(hex ? isxdigit(c) : isdigit(c)) || !accept(s)) break;
+        count++;
     }
-    *whole = i < left;
-    return i;
+    return count;
+}
+
+static void numeral(scan *s) {
+    size_t count = 0;
+    bool   hex = false;
+    either(s, '-', '+');
+    if (either(s, '0', '0')) {
+        hex = either(s, 'x', 'X');
+        count = !hex;
+    }
+    count += digits(s, hex);
+    if (either(s, '.', '.')) count += digits(s, hex);
+    if (count == 0 || !either(s, hex ? 'p' : 'e', hex ? 'P' : 'E')) return;
+    either(s, '-', '+');
+    digits(s, false);
 }
 
 static int number(lua_State *L, saros_stream *stream) {
-    char text[LONGEST_NUMBER + 2];
-    bool whole;
+    char text[LONGEST_NUMBER + 1];
     while (stream->left > 0 && isspace((unsigned char)*stream->at)) consume(stream, 1);
-    size_t length = numeral(stream->at, stream->left, &whole);
-    if (!whole && !stream->ended) return MORE;
-    if (length > 0) memcpy(text, stream->at, length);
-    text[length] = 0;
-    consume(stream, length);
-    if (length >= LONGEST_NUMBER || lua_stringtonumber(L, text) == 0) lua_pushnil(L); /* as io: it is read, and gone */
+    scan s = {stream->at, stream->left, 0, false};
+    numeral(&s);
+    if (s.length == stream->left && !stream->ended) return MORE;
+    if (s.length > 0) memcpy(text, stream->at, s.length);
+    text[s.length] = 0;
+    consume(stream, s.length);
+    if (s.too_long || lua_stringtonumber(L, text) == 0) lua_pushnil(L);
     return 1;
 }
 
@@ -236,8 +264,11 @@ static int received(lua_State *L, int status, lua_KContext ctx);
 
 static int pump(lua_State *L, saros_stream *stream, saros_task *task, lua_KContext ctx, bool at_hand) {
     int pushed = attempt(L, stream, &ctx);
-    if (pushed == MORE && stream->error < 0)
+    if (pushed == MORE && stream->error < 0) {
+        give_back(stream);
         pushed = saros_fail(L, stream->error, "read: %s", saros_error_text(stream->error));
+    }
+    if (pushed != MORE) stream->taken = 0;
     settle(L, stream);
     if (pushed != MORE) return at_hand ? saros_answer(L, task, pushed) : pushed;
     stream->reader = task;
@@ -256,6 +287,7 @@ static int received(lua_State *L, int status, lua_KContext ctx) {
     if (stream->reader == task) stream->reader = NULL;
     if (stream->rt == NULL || result == SAROS_ECLOSED) return saros_closed(L);
     if (result == SAROS_ECANCELED) {
+        give_back(stream);
         saros_resumed(L, &result);
         return saros_closed(L);
     }
@@ -273,6 +305,7 @@ static int start(lua_State *L, saros_stream *stream, lua_KContext ctx, const cha
     if (stream->rt == NULL) return saros_closed(L);
     if (stream->reader != NULL) return saros_fail(L, SAROS_EBUSY, "%s: another task is reading this stream", what);
     if (stream->rt != task->rt) return luaL_error(L, "%s: the stream belongs to another loop", what);
+    give_back(stream); /* where memory ran out in the middle of the last call; and it looked for something else */
     return pump(L, stream, task, ctx, true);
 }
 

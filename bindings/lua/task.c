@@ -74,23 +74,50 @@ void saros_task_push(lua_State *L, saros_task *task) {
     if (L != co) lua_xmove(co, L, 1);
 }
 
+/* Closes its coroutine where it stands. What was open in it is told first that it is gone. */
+static void close_coroutine(saros_rt *rt, saros_task *task) {
+    lua_State *co = task->co;
+    saros_scope_forget(task);
+    if (co == NULL) return;
+    bool waits = lua_status(co) == LUA_YIELD; /* else the error is the one that it has ended with */
+    if (saros_close_thread(co, rt->L) == LUA_OK || !waits) return;
+    saros_complain(rt, "a <close> variable failed in a task that was closed: %s",
+                   lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : "error object is not a string");
+}
+
 /* It has ended: whatever it was, nothing of it is left but its userdata. */
 static void end_task(saros_rt *rt, saros_task *task, bool well) {
     saros_scope_forget(task);
+    saros_abandon(rt->loop, &task->op); /* its coroutine may have been closed behind the loop's back */
     saros_task_release(rt, task, well);
     if (task->handed_out && task->is.fate != SAROS_FAILED) saros_drop(rt, task);
-    if (task->is.fate == SAROS_FAILED && task != rt->main) {
-        /* It is anchored (by body_k). Its op is free now, and becomes the timer after which nobody came for the
-         * error; the timer is told early when somebody does. */
+    if (task->is.fate == SAROS_FAILED) {
+        /* It is anchored. Its op is free now, and becomes the timer after which nobody came for the error; the timer
+         * is told early when somebody does. */
         bool       now = task->is.observed || task->report_now || rt->closing;
         saros_time when = saros_later(rt->loop, now ? 0 : rt->report_after);
         task->op.background = true;
-        if (saros_timer(rt->loop, &task->op, when) == 0) return;
-        saros_task_report(task);
-        saros_drop(rt, task);
+        task->next = rt->failed;
+        if (rt->failed != NULL) rt->failed->prev = task;
+        rt->failed = task;
+        if (task != rt->main && saros_timer(rt->loop, &task->op, when) == 0) return;
+        if (task == rt->main) task->is.observed = true; /* run() raises it */
+        saros_task_forget(task);
     }
     task->rt = NULL;
-    if (task == rt->main || (rt->closing && rt->live == 0)) saros_stop(rt->loop);
+    if (task == rt->main || (rt->closing && rt->running && rt->live == 0)) saros_stop(rt->loop);
+}
+
+void saros_task_forget(saros_task *task) {
+    saros_rt *rt = task->rt;
+    if (task->prev != NULL) task->prev->next = task->next;
+    else rt->failed = task->next;
+    if (task->next != NULL) task->next->prev = task->prev;
+    task->next = task->prev = NULL;
+    if (!task->is.observed) saros_task_report(task);
+    saros_abandon(rt->loop, &task->op);
+    task->rt = NULL;
+    saros_drop(rt, task);
 }
 
 /* protected: the coroutine is broken in a way that its own protected call could not catch. p: the task. */
@@ -98,6 +125,9 @@ static int fail_broken(lua_State *L) {
     saros_task *task = lua_touserdata(L, 1);
     lua_State  *co = task->co;
     saros_task_push(L, task);
+    lua_pushvalue(L, -1);
+    saros_anchor(L, task->rt, task); /* until its error was awaited or reported */
+    if (task->is.fate != SAROS_PENDING) return 0; /* it came to its end behind the loop's back */
     if (co == NULL) {
         lua_pushliteral(L, "not enough memory to begin the task");
     } else if (lua_status(co) == LUA_YIELD) {
@@ -114,12 +144,11 @@ static int fail_broken(lua_State *L) {
 
 static void break_task(saros_rt *rt, saros_task *task) {
     bool settled = saros_protected(rt, fail_broken, task, "a task");
-    if (!settled) { /* its value stays nil; the reason was reported */
-        task->is.fate = SAROS_FAILED;
-        task->is.observed = true;
+    if (!settled && task->is.fate == SAROS_PENDING) { /* its value stays nil; the reason was reported */
+        task->is.fate = SAROS_CANCELLED;
         saros_wake_all(&task->is.waiters, 0);
     }
-    if (task->co != NULL) saros_close_thread(task->co, rt->L);
+    close_coroutine(rt, task);
     end_task(rt, task, false);
 }
 
@@ -135,8 +164,9 @@ static void step(saros_rt *rt, saros_task *task, int nargs) {
     int status = lua_resume(task->co, rt->L, nargs, &results);
     rt->task = outer;
     lua->current = outer_rt;
-    if (status == LUA_OK) end_task(rt, task, task->is.fate == SAROS_RETURNED);
-    else if (status != LUA_YIELD || !task->suspended) break_task(rt, task);
+    if (status == LUA_YIELD && task->suspended) saros_task_begun(rt, task);
+    else if (status == LUA_OK) end_task(rt, task, task->is.fate == SAROS_RETURNED);
+    else break_task(rt, task);
 }
 
 /* The loop tells the task's op: what it waited for is done, or it may begin. */
@@ -145,10 +175,8 @@ void saros_task_told(saros_loop *loop, saros_op *op, int64_t result) {
     (void)loop, (void)result;
     saros_rt *rt = task->rt;
     if (rt == NULL) return; /* it was killed while this was on its way */
-    if (task->is.fate == SAROS_FAILED) { /* the background timer of end_task, or its being ended by an await */
-        if (!task->is.observed) saros_task_report(task);
-        saros_drop(rt, task);
-        task->rt = NULL;
+    if (task->co == NULL && task->is.fate != SAROS_PENDING) { /* the timer of end_task, or an await has ended it */
+        saros_task_forget(task);
         return;
     }
     if (task->co != NULL) step(rt, task, 0);
@@ -162,13 +190,40 @@ uint32_t saros_trace_task(const saros_op *op) {
 
 /* ---- awaiting ------------------------------------------------------------------------------------------------- */
 
+/* The name under which the function on top (popped) is known: "table.sort". Pushes it; NULL and nothing where it is in
+ * no loaded module. */
+static const char *module_name(lua_State *L) {
+    int f = lua_gettop(L);
+    lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    for (lua_pushnil(L); lua_next(L, f + 1) != 0; lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || !lua_istable(L, -1)) continue;
+        for (lua_pushnil(L); lua_next(L, f + 3) != 0; lua_pop(L, 1)) {
+            if (lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, f)) continue;
+            const char *module = lua_tostring(L, f + 2), *name = lua_tostring(L, f + 4);
+            if (strcmp(module, LUA_GNAME) == 0) lua_pushstring(L, name);
+            else lua_pushfstring(L, "%s.%s", module, name);
+            lua_replace(L, f);
+            lua_settop(L, f);
+            return lua_tostring(L, f);
+        }
+    }
+    lua_settop(L, f - 1);
+    return NULL;
+}
+
 /* Says what stands between an await and its task: a C function that cannot be left and come back to. */
 static int not_yieldable(lua_State *L, const char *what) {
     lua_Debug ar;
+    luaL_checkstack(L, 8, what);
     for (int level = 1; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sn", &ar);
-        if (*ar.what == 'C' && ar.name != NULL && strcmp(ar.name, "pcall") != 0 && strcmp(ar.name, "xpcall") != 0)
-            return luaL_error(L, "%s: cannot await inside '%s', a C function that cannot be suspended", what, ar.name);
+        lua_getinfo(L, "Snf", &ar);
+        const char *known = *ar.what == 'C' ? module_name(L) : (lua_pop(L, 1), NULL), *name = known;
+        if (known == NULL && *ar.what == 'C') name = ar.name;
+        bool yields = known != NULL && (strcmp(known, "pcall") == 0 || strcmp(known, "xpcall") == 0 ||
+                                        strcmp(known, "dofile") == 0 || strncmp(known, "saros.", 6) == 0);
+        if (name != NULL && !yields)
+            return luaL_error(L, "%s: cannot await inside '%s', a C function that cannot be suspended", what, name);
+        if (known != NULL) lua_pop(L, 1);
     }
     return luaL_error(L, "%s: cannot await here: a C function that cannot be suspended is in the way", what);
 }
@@ -196,13 +251,31 @@ int saros_suspend(lua_State *L, saros_task *task, lua_KContext ctx, lua_KFunctio
     return lua_yieldk(L, 0, ctx, k);
 }
 
-/* A script that got hold of a task's coroutine could resume it past the loop: then the continuation runs under
- * another task, or under none. */
+saros_task *saros_task_of(const saros_lua *lua, const lua_State *co) {
+    for (saros_rt *rt = lua->loops; rt != NULL; rt = rt->next)
+        for (saros_task *task = rt->first; task != NULL; task = task->next)
+            if (task->co == co) return task;
+    return NULL;
+}
+
+/* A script that got hold of a task's coroutine could resume it past the loop (or close it: saros_task_lost): then the
+ * continuation runs under another task, or under none. */
 saros_task *saros_resumed_raw(lua_State *L) {
     saros_rt   *rt = saros_state(L)->current;
     saros_task *task = rt != NULL ? rt->task : NULL;
-    if (task == NULL || task->co != L) luaL_error(L, "the coroutine of a task can only be resumed by its loop");
-    return task;
+    if (task != NULL && task->co == L) return task;
+    saros_task_lost(L);
+    luaL_error(L, "the coroutine of a task can only be resumed by its loop");
+    return NULL;
+}
+
+/* The frame that waits is being left behind the loop's back: nobody may point into it any more. */
+void saros_task_lost(lua_State *L) {
+    saros_lua  *lua = saros_state(L);
+    saros_task *task = saros_task_of(lua, L);
+    if (task == NULL || (lua->current != NULL && lua->current->task == task)) return; /* in the loop's own time */
+    saros_wait_unlink(&task->wait);
+    saros_cancel(task->rt->loop, &task->op);
 }
 
 saros_task *saros_resumed(lua_State *L, int64_t *result) {
@@ -239,17 +312,17 @@ void saros_task_cancel(saros_task *task) {
 
 /* For a loop that closes: its coroutine is closed where it stands; the op, if one flies, is told to nobody. */
 void saros_task_kill(saros_task *task) {
-    saros_rt *rt = task->rt;
-    if (task->op.state != SAROS_IDLE) {
-        saros_task_push(rt->L, task);
-        saros_anchor(rt->L, rt, task); /* the op is in it, and is still to be told */
-    }
+    saros_rt  *rt = task->rt;
+    lua_State *L = rt->L;
+    bool       kept = lua_checkstack(L, 4);
+    if (kept) saros_task_push(L, task); /* its own stack, which is about to go, may be all that holds it */
     saros_wait_unlink(&task->wait);
-    if (task->co != NULL) saros_close_thread(task->co, rt->L);
-    task->is.fate = SAROS_CANCELLED;
+    saros_abandon(rt->loop, &task->op);
+    if (task->is.fate == SAROS_PENDING) task->is.fate = SAROS_CANCELLED;
+    close_coroutine(rt, task);
     saros_wake_all(&task->is.waiters, 0);
-    saros_cancel(rt->loop, &task->op);
     end_task(rt, task, false);
+    if (kept) lua_pop(L, 1);
 }
 
 /* ---- the module's part ---------------------------------------------------------------------------------------- */

@@ -12,9 +12,9 @@ static int sleep_k(lua_State *L, int status, lua_KContext ctx) {
     return 1;
 }
 
+/* For ever is a timer as well, at the end of time: who sleeps on purpose is not in a deadlock. */
 static int sleep_until_time(lua_State *L, saros_task *task, saros_time deadline) {
-    if (deadline == SAROS_FOREVER) saros_expect(task->rt->loop, &task->op);
-    else if (saros_timer(task->rt->loop, &task->op, deadline) < 0) return luaL_error(L, "not enough memory");
+    if (saros_timer(task->rt->loop, &task->op, deadline) < 0) return luaL_error(L, "not enough memory");
     return saros_suspend(L, task, 0, sleep_k);
 }
 
@@ -43,11 +43,12 @@ static int now(lua_State *L) {
 /* ---- callbacks ------------------------------------------------------------------------------------------------ */
 
 /* SAROS_T_CALL: user values: the function, its arguments. It is anchored under its own address until it was told. */
-typedef struct call {
-    saros_op  op;
-    saros_rt *rt; /* NULL: told or cancelled */
-    int       args;
-    bool      cancelled;
+typedef struct saros_call {
+    saros_op    op;
+    saros_rt   *rt;          /* NULL: told or cancelled */
+    saros_call *next, *prev; /* those of rt that are still to come */
+    int         args;
+    bool        cancelled;
 } call;
 
 static int traceback(lua_State *L) {
@@ -69,20 +70,32 @@ static int run_call(lua_State *L) {
     return 0;
 }
 
+/* It is over: told, or it never will be. */
+static void end_call(call *self) {
+    saros_rt *rt = self->rt;
+    if (self->prev != NULL) self->prev->next = self->next;
+    else rt->calls = self->next;
+    if (self->next != NULL) self->next->prev = self->prev;
+    self->next = self->prev = NULL;
+    self->rt = NULL;
+    saros_drop(rt, self);
+}
+
 static void call_told(saros_loop *loop, saros_op *op, int64_t result) {
     call      *self = (call *)(void *)op;
     saros_rt  *rt = self->rt, *outer_rt = rt->lua->current;
     saros_task *outer = rt->task;
     (void)loop;
-    if (result >= 0 && !self->cancelled) {
+    bool runs = result >= 0 && !self->cancelled && rt->loop != NULL;
+    self->cancelled = true; /* too late for that from now on, also for the function itself */
+    if (runs) {
         rt->lua->current = rt;
         rt->task = NULL;
         saros_protected(rt, run_call, self, "a callback");
         rt->task = outer;
         rt->lua->current = outer_rt;
     }
-    self->rt = NULL;
-    saros_drop(rt, self);
+    end_call(self);
 }
 
 /* Function and nargs arguments on top become a call, which is left in their place and not yet started. */
@@ -98,6 +111,9 @@ static call *make_call(lua_State *L, saros_rt *rt, int nargs) {
     lua_pushvalue(L, first);
     saros_anchor(L, rt, self);
     self->rt = rt;
+    self->next = rt->calls;
+    if (rt->calls != NULL) rt->calls->prev = self;
+    rt->calls = self;
     return self;
 }
 
@@ -116,9 +132,8 @@ void saros_call_soon(lua_State *L, saros_rt *rt, int nargs) {
 static int start_at(lua_State *L, saros_rt *rt, saros_time deadline) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
     call *self = make_call(L, rt, lua_gettop(L) - 2);
-    if (deadline == SAROS_FOREVER) saros_expect(rt->loop, &self->op);
-    else if (saros_timer(rt->loop, &self->op, deadline) < 0) {
-        saros_drop(rt, self);
+    if (saros_timer(rt->loop, &self->op, deadline) < 0) {
+        end_call(self);
         return luaL_error(L, "not enough memory");
     }
     return 1;
@@ -137,20 +152,25 @@ static int call_later(lua_State *L) {
 
 static int call_at(lua_State *L) { return start_at(L, saros_loop_now(L, "saros.call_at"), saros_seconds(L, 1)); }
 
+static void cancel_call(call *self) {
+    saros_loop *loop = self->rt->loop;
+    self->cancelled = true;
+    if (self->op.kind == SAROS_OP_TIMER && saros_timer_stop(loop, &self->op)) end_call(self);
+    else saros_cancel(loop, &self->op);
+}
+
+void saros_calls_cancel(saros_rt *rt) {
+    while (rt->calls != NULL) {
+        saros_abandon(rt->loop, &rt->calls->op);
+        end_call(rt->calls);
+    }
+}
+
 /* handle:cancel() -> was it still to come? */
 static int call_cancel(lua_State *L) {
-    call     *self = saros_check(L, 1, SAROS_T_CALL);
-    saros_rt *rt = self->rt;
-    bool      waiting = rt != NULL && !self->cancelled;
-    if (waiting) {
-        self->cancelled = true;
-        if (self->op.kind == SAROS_OP_TIMER && saros_timer_stop(rt->loop, &self->op)) {
-            self->rt = NULL;
-            saros_drop(rt, self);
-        } else {
-            saros_cancel(rt->loop, &self->op);
-        }
-    }
+    call *self = saros_check(L, 1, SAROS_T_CALL);
+    bool  waiting = self->rt != NULL && !self->cancelled;
+    if (waiting) cancel_call(self);
     lua_pushboolean(L, waiting);
     return 1;
 }

@@ -12,11 +12,12 @@ static const char *const kinds[] = {
 #undef NAME
 };
 
-static void say_who(FILE *out, const saros_op *op) {
+/* When an op is told its handle may be gone already: then only its number is left out. */
+static void say_who(FILE *out, enum saros_event event, const saros_op *op) {
     uint32_t task = saros_trace_task(op);
     if (task > 0) fprintf(out, "task-%u ", (unsigned)task);
     fprintf(out, "%s", kinds[op->kind]);
-    if (op->kind > SAROS_OP_TIMER && op->handle->os != SAROS_NO_HANDLE) fprintf(out, " [%d]", (int)op->handle->os);
+    if (event != SAROS_ON_TELL && op->kind > SAROS_OP_TIMER && op->handle->os != SAROS_NO_HANDLE) fprintf(out, " [%d]", (int)op->handle->os);
 }
 
 static void say_result(FILE *out, int64_t result) {
@@ -35,7 +36,7 @@ void saros_trace_line(void *user, saros_loop *loop, enum saros_event event, cons
         return;
     }
     fprintf(out, "    %-8s ", names[event]);
-    say_who(out, op);
+    say_who(out, event, op);
     if (event == SAROS_ON_SUBMIT && op->kind == SAROS_OP_TIMER)
         fprintf(out, ", due in %.3f ms", (double)(result - now) / 1e6);
     if (event == SAROS_ON_READY || event == SAROS_ON_TAKE || event == SAROS_ON_TELL) say_result(out, result);

@@ -19,15 +19,15 @@ static struct fake {
     saros_op   *flying[FAKE_MOST];
     size_t      count;
     bool        cancelled[FAKE_MOST];
-    bool        now;             /* finish everything inside submit … */
-    int64_t     now_result;      /* … with this */
-    bool        slow_cancel;     /* a cancelled op ends in the next wait, not inside the cancel */
+    bool        now;         /* finish everything inside submit … */
+    int64_t     now_result;  /* … with this */
+    bool        slow_cancel; /* a cancelled op ends in the next wait, not inside the cancel */
     int         wait_error, open_error;
     size_t      submits, cancels, waits, takes, closes;
-    saros_time  timeout;         /* of the last wait */
+    saros_time  timeout; /* of the last wait */
     atomic_int  wakes;
-    void      (*wait)(saros_time timeout); /* instead of letting the clock run */
-    int64_t   (*take)(saros_op *op, char *buffer, size_t size);
+    void (*wait)(saros_time timeout); /* instead of letting the clock run */
+    int64_t (*take)(saros_op *op, char *buffer, size_t size);
 } fake;
 
 static void fake_finish(saros_op *op, int64_t result) {
@@ -116,17 +116,17 @@ static int64_t fake_take(void *self, saros_op *op, void *buffer, size_t size) {
 }
 
 extern const saros_driver fake_driver;
-const saros_driver fake_driver = {
-    .name = "fake",
-    .size = 1,
-    .open = fake_open,
-    .close = fake_close,
-    .now = fake_now,
-    .submit = fake_submit,
-    .cancel = fake_cancel,
-    .wait = fake_wait,
-    .wake = fake_wake,
-    .take = fake_take,
+const saros_driver        fake_driver = {
+           .name = "fake",
+           .size = 1,
+           .open = fake_open,
+           .close = fake_close,
+           .now = fake_now,
+           .submit = fake_submit,
+           .cancel = fake_cancel,
+           .wait = fake_wait,
+           .wake = fake_wake,
+           .take = fake_take,
 };
 
 #define SAROS_HAVE_SIM

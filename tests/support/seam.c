@@ -95,7 +95,8 @@ int ppoll(struct pollfd *list, nfds_t count, const struct timespec *timeout, con
     return (int)syscall(SYS_ppoll, list, count, timeout != NULL ? &copy : NULL, mask, (size_t)8);
 }
 
-int select(int above, fd_set *restrict in, fd_set *restrict out, fd_set *restrict odd, struct timeval *restrict timeout) {
+int select(int above, fd_set *restrict in, fd_set *restrict out, fd_set *restrict odd,
+           struct timeval *restrict timeout) {
     struct timespec time = {0};
     if (fails(SEAM_WAIT)) return -1;
     if (timeout != NULL) time = (struct timespec){timeout->tv_sec, timeout->tv_usec * 1000};

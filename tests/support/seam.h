@@ -16,7 +16,7 @@ enum seam_call {
     SEAM_EVENTFD,
     SEAM_EPOLL_CREATE,
     SEAM_EPOLL_CTL,
-    SEAM_WAIT,  /* epoll_pwait2, epoll_wait, ppoll, select */
+    SEAM_WAIT,   /* epoll_pwait2, epoll_wait, ppoll, select */
     SEAM_PWAIT2, /* epoll_pwait2 alone */
     SEAM_CALLS
 };

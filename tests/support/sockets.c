@@ -85,7 +85,10 @@ static socklen_t to_name(const saros_address *address, any_name *name) {
 }
 
 int raw_socket(int family) {
-    int fd = socket(family == SAROS_INET ? AF_INET : family == SAROS_INET6 ? AF_INET6 : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(family == SAROS_INET    ? AF_INET
+                    : family == SAROS_INET6 ? AF_INET6
+                                            : AF_UNIX,
+                    SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     return fd;
 }
@@ -159,4 +162,14 @@ int recv_all(world *w, saros_handle *handle, void *buffer, size_t size) {
         done += (size_t)got;
     }
     return count;
+}
+
+void fill_up(world *w, told *send_op, saros_handle *handle) {
+    static const char nothing[200000];
+    do {
+        start(w, send_op, SAROS_OP_SEND, handle, (void *)(uintptr_t)nothing, sizeof nothing);
+        saros_time until = clock_now() + 25 * MILLISECOND; /* the kernel's buffers move for a while */
+        while (send_op->times == 0 && clock_now() < until) step_for(w, 5 * MILLISECOND);
+        assert_true(send_op->times == 0 || send_op->result > 0);
+    } while (send_op->times > 0);
 }

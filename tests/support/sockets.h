@@ -24,12 +24,14 @@ void pair_close(world *w, pair *p); /* what is still open of it */
 int  raw_socket(int family);
 int  raw_connect(const saros_address *address);
 int  raw_listen(saros_address *address, int family, int backlog);
-void raw_reset(int fd);                              /* closes so that the peer sees a reset */
+void raw_reset(int fd);                                /* closes so that the peer sees a reset */
 void raw_write(int fd, const void *data, size_t size); /* all of it */
 void raw_read(int fd, void *buffer, size_t size);      /* exactly so much */
 /* Has the peer ended the connection? Waits for it. */
 bool raw_ended(int fd);
 
+/* Sends until the kernel takes no more: then send_op is left in flight. */
+void fill_up(world *w, told *send_op, saros_handle *handle);
 /* Does all of it, in as many operations as it takes; the number of operations. */
 int send_all(world *w, saros_handle *handle, const void *data, size_t size);
 int recv_all(world *w, saros_handle *handle, void *buffer, size_t size);

@@ -34,14 +34,14 @@ void *memory_alloc(void *user, void *ptr, size_t osize, size_t nsize);
 typedef struct world {
     memory      memory; /* first: memory_alloc's user is the world */
     saros_loop *loop;
-    int         descriptors;                /* open ones before the loop was */
-    size_t      events[SAROS_ON_WAIT + 1];  /* how often the trace told of each */
-    saros_time  timeout;                    /* of the last wait */
-    unsigned    told;                       /* ops told so far */
+    int         descriptors;               /* open ones before the loop was */
+    size_t      events[SAROS_ON_WAIT + 1]; /* how often the trace told of each */
+    saros_time  timeout;                   /* of the last wait */
+    unsigned    told;                      /* ops told so far */
     size_t      reports;
     char        report[600], why[600];
-    void      (*test)(void **state);
-    bool        ended; /* the test came to its end; else its ops and handles are gone, and nobody may touch them */
+    void (*test)(void **state);
+    bool ended; /* the test came to its end; else its ops and handles are gone, and nobody may touch them */
 } world;
 
 /* The driver of world_setup. */
@@ -57,8 +57,14 @@ int world_open(world *w, const char *driver, void (*change)(saros_config *config
 void world_close(world *w);
 
 /* A test of a world, and one that opens its loops itself. */
-#define WORLD_TEST(name) {#name, world_run, world_setup, world_teardown, (void *)&(world_test *[]){name}}
-#define BARE_TEST(name)  {#name, world_run, world_bare, world_teardown, (void *)&(world_test *[]){name}}
+#define WORLD_TEST(name)                                                                  \
+    {                                                                                     \
+#name, world_run, world_setup, world_teardown, (void *)&(world_test *[]) { name } \
+    }
+#define BARE_TEST(name)                                                                  \
+    {                                                                                    \
+#name, world_run, world_bare, world_teardown, (void *)&(world_test *[]) { name } \
+    }
 typedef void world_test(void **state);
 
 /* ---- operations that remember how they ended -------------------------------------------------------------------- */
@@ -66,12 +72,12 @@ typedef void world_test(void **state);
 typedef struct told {
     saros_op   op;
     world     *world;
-    int        times;  /* told so often; anything but 1 is wrong */
-    unsigned   order;  /* the how-manieth of all */
+    int        times; /* told so often; anything but 1 is wrong */
+    unsigned   order; /* the how-manieth of all */
     int64_t    result;
     saros_time at;
-    void     (*then)(struct told *told); /* called from done */
-    void      *with;
+    void (*then)(struct told *told); /* called from done */
+    void *with;
 } told;
 
 /* Makes `told` ready for use as an op of w; keeps `then` and `with`. */
@@ -86,10 +92,10 @@ int64_t perform(world *w, int kind, saros_handle *handle, void *pointer, size_t 
 /* ---- letting time pass -------------------------------------------------------------------------------------------- */
 
 /* Steps until the condition holds; fails the test where that takes too long. */
-#define AWAIT(w, condition)                                                                                   \
-    do {                                                                                                      \
-        saros_time await_until_ = clock_now() + PATIENCE * SAROS_SECOND;                                      \
-        while (!(condition)) await_step_(w, await_until_, #condition, __FILE__, __LINE__);                    \
+#define AWAIT(w, condition)                                                                \
+    do {                                                                                   \
+        saros_time await_until_ = clock_now() + PATIENCE * SAROS_SECOND;                   \
+        while (!(condition)) await_step_(w, await_until_, #condition, __FILE__, __LINE__); \
     } while (0)
 void await_step_(world *w, saros_time until, const char *condition, const char *file, int line);
 

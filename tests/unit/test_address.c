@@ -107,7 +107,8 @@ static void a_star_or_nothing_is_every_interface(void **state) {
 
 static void names_are_recognised_and_left_for_others(void **state) {
     (void)state;
-    const char *const names[] = {"example.org", "a", "a.b.c.", "xn--bcher-kva.example", "my_host", "4ever.example", "1.2.3.com"};
+    const char *const names[] = {"example.org",   "a",        "a.b.c.", "xn--bcher-kva.example", "my_host",
+                                 "4ever.example", "1.2.3.com"};
     char              text[300];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(text, sizeof text, "%s:443", names[i]);
@@ -120,7 +121,8 @@ static void names_are_recognised_and_left_for_others(void **state) {
 
 static void old_spellings_of_numbers_are_neither(void **state) {
     (void)state;
-    const char *const wrong[] = {"0x7f.1:80", "127.1:80", "2130706433:80", "127.0.0.256:80", "127.0.0.1.:80", "1.2.3.4.5:80"};
+    const char *const wrong[] = {"0x7f.1:80",      "127.1:80",      "2130706433:80",
+                                 "127.0.0.256:80", "127.0.0.1.:80", "1.2.3.4.5:80"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_refused(wrong[i], "not an IPv4 address");
     assert_refused("..:80", "empty label");
     assert_refused(".:80", "empty label");
@@ -181,9 +183,17 @@ static void over_long_hosts_are_refused_and_never_cut(void **state) {
 
 static void bad_characters_are_refused(void **state) {
     (void)state;
-    const char *const wrong[] = {"b\xc3\xbc"
-                                 "cher.example:80",
-                                 "a b:80", "a@b:80", "a/b:80", "a[b:80", "a{b:80", "http://x:80", " a:80", "a\n:80", "a%b:80"};
+    const char *const wrong[] = {("b\xc3\xbc"
+                                  "cher.example:80"),
+                                 "a b:80",
+                                 "a@b:80",
+                                 "a/b:80",
+                                 "a[b:80",
+                                 "a{b:80",
+                                 "http://x:80",
+                                 " a:80",
+                                 "a\n:80",
+                                 "a%b:80"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_int_equal(parse(wrong[i]), SAROS_EINVAL);
 }
 
@@ -223,9 +233,19 @@ static void host_and_port_apart_follow_the_same_rules(void **state) {
 
 static void what_is_written_is_read_as_the_same_address(void **state) {
     (void)state;
-    const char *const texts[] = {"127.0.0.1:80",     "0.0.0.0:0",          "[::1]:65535",      "[::]:80",       "*:80",
-                                 ":0",               "[fe80::1%7]:80",     "localhost:5",      "unix:/tmp/a b", "unix:relative",
-                                 "[::ffff:1.2.3.4]:9", "[fe80::1%4000000000]:80", "[2001:db8:1:2:3:4:5:6]:65535"};
+    const char *const texts[] = {"127.0.0.1:80",
+                                 "0.0.0.0:0",
+                                 "[::1]:65535",
+                                 "[::]:80",
+                                 "*:80",
+                                 ":0",
+                                 "[fe80::1%7]:80",
+                                 "localhost:5",
+                                 "unix:/tmp/a b",
+                                 "unix:relative",
+                                 "[::ffff:1.2.3.4]:9",
+                                 "[fe80::1%4000000000]:80",
+                                 "[2001:db8:1:2:3:4:5:6]:65535"};
     char              text[SAROS_ADDRESS_TEXT], again[SAROS_ADDRESS_TEXT];
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         assert_int_equal(parse(texts[i]), SAROS_IS_ADDRESS);

@@ -129,6 +129,43 @@ static void a_broken_driver_does_not_keep_a_closing_loop_waiting(void **state) {
     assert_int_equal(fake.closes, 1);
 }
 
+/* ---- guests ----------------------------------------------------------------------------------------------------------- */
+
+typedef struct guest {
+    saros_guest is;
+    world      *w;
+    told        timer;
+    int         closings;
+    bool        running;
+} guest;
+
+static void go(saros_guest *is, saros_loop *loop) {
+    guest *it = (guest *)is;
+    it->closings++;
+    it->running = saros_running(loop);
+    assert_int_equal(it->timer.times, 0); /* nothing was cancelled yet: the guest is asked first */
+    saros_abandon(loop, &it->timer.op);
+    assert_result(saros_close(loop), SAROS_EBUSY);
+}
+
+static void guests_let_go_before_anything_is_cancelled(void **state) {
+    world *w = *state;
+    guest  guests[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        guests[i].is.closing = go;
+        saros_join(w->loop, &guests[i].is);
+        start_timer(w, &guests[i].timer, 100);
+    }
+    saros_leave(w->loop, &guests[1].is);
+    saros_leave(w->loop, &guests[1].is); /* no effect */
+    world_close(w);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(guests[i].closings, i != 1);
+        assert_int_equal(guests[i].timer.times, i == 1); /* who has left keeps its timer, and is told */
+    }
+    assert_true(guests[0].running);
+}
+
 /* ---- open --------------------------------------------------------------------------------------------------------- */
 
 static void an_open_that_fails_says_why_and_leaves_nothing(void **state) {
@@ -190,6 +227,7 @@ int main(void) {
         WORLD_TEST(what_is_ready_is_told_with_its_own_result),
         WORLD_TEST(callbacks_may_use_a_closing_loop_and_are_refused),
         WORLD_TEST(a_false_alarm_does_not_keep_a_closing_loop_waiting),
+        WORLD_TEST(guests_let_go_before_anything_is_cancelled),
         WORLD_TEST(a_broken_driver_does_not_keep_a_closing_loop_waiting),
         BARE_TEST(an_open_that_fails_says_why_and_leaves_nothing),
         BARE_TEST(the_size_of_a_config_is_looked_at),

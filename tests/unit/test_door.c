@@ -229,7 +229,7 @@ static void a_storm_of_wakes_neither_blocks_nor_fills_anything(void **state) {
 /* ---- signals ------------------------------------------------------------------------------------------------------------ */
 
 static saros_loop *volatile signal_loop;
-static small                signal_ops[1000];
+static small                 signal_ops[1000];
 static volatile sig_atomic_t signal_next, signal_most;
 
 static void post_in_handler(int number) {

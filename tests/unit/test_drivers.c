@@ -6,10 +6,10 @@
 #include "support/seam.h"
 #include "support/support.h"
 
-#define assert_says(text, words)                                                                              \
-    do {                                                                                                      \
-        if (strstr(text, words) == NULL) print_error("\"%s\" does not say \"%s\"\n", text, words);            \
-        assert_non_null(strstr(text, words));                                                                 \
+#define assert_says(text, words)                                                                   \
+    do {                                                                                           \
+        if (strstr(text, words) == NULL) print_error("\"%s\" does not say \"%s\"\n", text, words); \
+        assert_non_null(strstr(text, words));                                                      \
     } while (0)
 
 static bool find(const char *name, saros_driver_info *info) {
@@ -25,7 +25,8 @@ static void every_driver_has_one_name_and_says_what_it_stands_on(void **state) {
     for (; saros_driver_at(count, &info); count++) {
         assert_true(strlen(info.name) > 0 && strlen(info.about) > 0);
         assert_null(strpbrk(info.name, ", "));
-        for (size_t i = 0; i < count; i++) assert_true(saros_driver_at(i, &other) && strcmp(other.name, info.name) != 0);
+        for (size_t i = 0; i < count; i++)
+            assert_true(saros_driver_at(i, &other) && strcmp(other.name, info.name) != 0);
     }
     assert_true(count >= 9);
     assert_false(saros_driver_at(count, &info));
@@ -108,7 +109,8 @@ static void a_list_in_which_none_opens_gives_every_reason(void **state) {
     assert_string_equal(w->why, "select: no descriptor below 1 is free; iocp: not compiled into this build; "
                                 "select: no descriptor below 1 is free");
     char long_list[4000] = "a";
-    for (int i = 0; i < 300; i++) strcat(long_list, ",nosuchdriver"); /* more than there is room for: cut, not overrun */
+    for (int i = 0; i < 300; i++)
+        strcat(long_list, ",nosuchdriver"); /* more than there is room for: cut, not overrun */
     assert_result(world_open(w, long_list, NULL), SAROS_EINVAL);
     assert_says(w->why, "a: no such driver");
     memset(long_list, 'x', sizeof long_list - 1);

@@ -16,7 +16,10 @@ static int reset_seam(void **state) {
     seam_reset();
     return world_setup(state);
 }
-#define FAULT_TEST(name) {#name, world_run, reset_seam, world_teardown, (void *)&(world_test *[]){name}}
+#define FAULT_TEST(name)                                                                 \
+    {                                                                                    \
+#name, world_run, reset_seam, world_teardown, (void *)&(world_test *[]) { name } \
+    }
 
 static void interrupted_calls_are_made_again(void **state) {
     world *w = *state;
@@ -71,9 +74,10 @@ static void a_wait_that_fails_breaks_the_loop_once(void **state) {
 }
 
 static void a_connection_that_died_in_the_queue_does_not_hide_the_next(void **state) {
-    static const int errors[] = {ECONNABORTED, EPROTO, EPERM, ENETDOWN, EOPNOTSUPP, EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENOPROTOOPT};
-    world *w = *state;
-    pair   p;
+    static const int errors[] = {ECONNABORTED, EPROTO,      EPERM,     ENETDOWN,   EOPNOTSUPP,
+                                 EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENOPROTOOPT};
+    world           *w = *state;
+    pair             p;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         pair_open(w, &p, SAROS_INET);
         close_now(w, &p.server);
@@ -124,10 +128,10 @@ static void running_out_of_descriptors_is_told_and_passes(void **state) {
 }
 
 static void a_connect_that_is_interrupted_goes_on(void **state) {
-    world         *w = *state;
-    saros_handle   client = {0};
-    saros_address  address;
-    int            fd = raw_listen(&address, SAROS_INET, 5);
+    world        *w = *state;
+    saros_handle  client = {0};
+    saros_address address;
+    int           fd = raw_listen(&address, SAROS_INET, 5);
     seam_fail(SEAM_CONNECT, EINTR, 1); /* not even begun, so it stays under way: it must not be reported as a failure */
     told connect = {0};
     start(w, &connect, SAROS_OP_CONNECT, &client, &address, 0);
@@ -145,7 +149,7 @@ static void bytes_one_by_one_arrive_whole_and_in_order(void **state) {
     for (size_t i = 0; i < sizeof out; i++) out[i] = (char)(i * 7);
     pair_open(w, &p, SAROS_INET);
     seam[SEAM_SEND].most = seam[SEAM_RECV].most = 1;
-    told send_op = {0}, receive = {0};
+    told   send_op = {0}, receive = {0};
     size_t sent = 0, got = 0;
     while (got < sizeof out) {
         if (sent < sizeof out && send_op.op.state == SAROS_IDLE)
@@ -191,8 +195,8 @@ static void what_the_kernel_will_not_watch_is_told(void **state) {
 }
 
 static void an_old_kernel_without_fine_time_outs_is_neither_early_nor_busy(void **state) {
-    world     *w = *state;
-    told       timer = {0};
+    world *w = *state;
+    told   timer = {0};
     if (strcmp(world_driver, "epoll") != 0) return;
     seam_fail(SEAM_PWAIT2, ENOSYS, 1000);
     for (int i = 0; i < 20; i++) {
@@ -203,7 +207,7 @@ static void an_old_kernel_without_fine_time_outs_is_neither_early_nor_busy(void 
         assert_true(timer.at - began >= 100000 + i * 130000);
         assert_in_range(seam[SEAM_WAIT].calls - before, 1, 2);
     }
-    assert_int_equal(seam[SEAM_PWAIT2].calls, 1); /* asked once, and then known */
+    assert_int_equal(seam[SEAM_PWAIT2].calls, 1);       /* asked once, and then known */
     start_timer(w, &timer, 400 * 86400 * SAROS_SECOND); /* more milliseconds than an int holds */
     step_for(w, MILLISECOND);
     saros_cancel(w->loop, &timer.op);

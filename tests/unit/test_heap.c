@@ -21,11 +21,11 @@ static saros_op *pop(saros_heap *heap, saros_loop *loop) {
 }
 
 static void the_earliest_deadline_comes_first(void **state) {
-    world             *w = *state;
-    saros_heap         heap = {0};
-    static const int   deadlines[] = {5, 3, 9, 1, 7, -4, 2, 8, 0, 6};
-    static const int   sorted[] = {-4, 0, 1, 2, 3, 5, 6, 7, 8, 9};
-    saros_op           ops[10] = {0};
+    world           *w = *state;
+    saros_heap       heap = {0};
+    static const int deadlines[] = {5, 3, 9, 1, 7, -4, 2, 8, 0, 6};
+    static const int sorted[] = {-4, 0, 1, 2, 3, 5, 6, 7, 8, 9};
+    saros_op         ops[10] = {0};
     assert_true(saros_heap_next(&heap) == SAROS_FOREVER);
     for (int i = 0; i < 10; i++) {
         assert_int_equal(saros_heap_push(&heap, w->loop, &ops[i], deadlines[i]), 0);

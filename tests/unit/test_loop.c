@@ -85,7 +85,7 @@ static void the_kernel_is_looked_at_at_least_every_sixteen_turns(void **state) {
     assert_int_equal(receive.times, 1);
 }
 
-static int slow_left;
+static int  slow_left;
 static void slow_again(told *t) {
     fake.clock += 20000;
     again(t);
@@ -151,9 +151,9 @@ static void the_largest_limits_do_not_overflow(void **state) {
 }
 
 static told *to_post;
-static void post_it(told *t) {
-    saros_post(t->world->loop, &to_post->op, 7);
-    fake.clock += 100;
+static void  post_it(told *t) {
+     saros_post(t->world->loop, &to_post->op, 7);
+     fake.clock += 100;
 }
 
 static void a_step_that_spent_its_budget_is_not_done_while_something_is_posted(void **state) {
@@ -326,13 +326,13 @@ static saros_status inner;
 static int          inner_run, inner_drain, inner_close;
 static bool         inner_running;
 static void         nest(told *t) {
-    saros_loop *loop = t->world->loop;
-    saros_stop(loop);
-    inner_running = saros_running(loop);
-    inner = saros_step(loop, &(saros_limits){.wait = SAROS_FOREVER});
-    inner_run = saros_run(loop);
-    inner_drain = saros_drain(loop, SAROS_FOREVER);
-    inner_close = saros_close(loop);
+            saros_loop *loop = t->world->loop;
+            saros_stop(loop);
+            inner_running = saros_running(loop);
+            inner = saros_step(loop, &(saros_limits){.wait = SAROS_FOREVER});
+            inner_run = saros_run(loop);
+            inner_drain = saros_drain(loop, SAROS_FOREVER);
+            inner_close = saros_close(loop);
 }
 
 static void nothing_runs_inside_a_running_loop(void **state) {
@@ -380,28 +380,35 @@ static void a_driver_that_fails_for_good_breaks_the_loop_once_and_by_name(void *
 
 /* ---- what else a loop offers --------------------------------------------------------------------------------------- */
 
-static bool collect_some(void *user) {
+typedef struct collector {
+    saros_guest guest;
+    int         work;
+} collector;
+
+static bool collect_some(saros_guest *guest, saros_loop *loop) {
+    (void)loop;
     fake.clock += 1000;
-    return --*(int *)user > 0;
+    return --((collector *)guest)->work > 0;
 }
 
 static void the_collector_keeps_to_its_time(void **state) {
-    world *w = *state;
-    int    work = 100;
-    saros_collector(w->loop, collect_some, &work);
+    world    *w = *state;
+    collector it = {.guest.collect = collect_some, .work = 100};
+    saros_join(w->loop, &it.guest);
     step(w, 0, 0);
-    assert_int_equal(work, 100); /* not without being asked */
+    assert_int_equal(it.work, 100); /* not without being asked */
     saros_step(w->loop, &(saros_limits){.gc = 5000});
-    assert_int_equal(work, 95);
+    assert_int_equal(it.work, 95);
     saros_step(w->loop, &(saros_limits){.gc = SAROS_FOREVER});
-    assert_int_equal(work, 0);
+    assert_int_equal(it.work, 0);
+    saros_leave(w->loop, &it.guest);
 }
 
 static enum saros_event seen[16];
 static size_t           seen_count;
 static void             see(void *user, saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result) {
-    (void)user, (void)loop, (void)result;
-    if (op != NULL && op->kind == SAROS_OP_CONNECT) seen[seen_count++] = event;
+                (void)user, (void)loop, (void)result;
+                if (op != NULL && op->kind == SAROS_OP_CONNECT) seen[seen_count++] = event;
 }
 static void watch_it(saros_config *config) { config->trace = see; }
 

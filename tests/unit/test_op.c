@@ -277,11 +277,15 @@ static void a_handle_can_be_closed_while_it_opens(void **state) {
 
 /* ---- lent receives ------------------------------------------------------------------------------------------------- */
 
-static int64_t      lend(saros_op *op, char *buffer, size_t size) { return (void)op, (void)size, memcpy(buffer, "moon", 4), 4; }
-static int64_t      lend_nothing(saros_op *op, char *buffer, size_t size) { return (void)op, (void)buffer, (void)size, SAROS_EAGAIN; }
-static char         lent[5];
-static void         look(told *t) { memcpy(lent, saros_lent(t->world->loop), 4); }
-static void         close_with(told *t) { start(t->world, t->with, SAROS_OP_CLOSE, t->op.handle, NULL, 0); }
+static int64_t lend(saros_op *op, char *buffer, size_t size) {
+    return (void)op, (void)size, memcpy(buffer, "moon", 4), 4;
+}
+static int64_t lend_nothing(saros_op *op, char *buffer, size_t size) {
+    return (void)op, (void)buffer, (void)size, SAROS_EAGAIN;
+}
+static char lent[5];
+static void look(told *t) { memcpy(lent, saros_lent(t->world->loop), 4); }
+static void close_with(told *t) { start(t->world, t->with, SAROS_OP_CLOSE, t->op.handle, NULL, 0); }
 
 static void a_lent_receive_is_taken_just_before_it_is_told(void **state) {
     world       *w = *state;

@@ -75,17 +75,17 @@ static int scripted_open(void *self, saros_loop *loop, const saros_config *confi
 static void scripted_close(void *self) { saros_reactor_close(self); }
 
 extern const saros_driver scripted_driver;
-const saros_driver scripted_driver = {
-    .name = "scripted",
-    .size = sizeof(saros_reactor),
-    .open = scripted_open,
-    .close = scripted_close,
-    .now = saros_reactor_now,
-    .submit = saros_reactor_submit,
-    .cancel = saros_reactor_cancel,
-    .wait = scripted_wait,
-    .wake = saros_reactor_wake,
-    .take = saros_reactor_take,
+const saros_driver        scripted_driver = {
+           .name = "scripted",
+           .size = sizeof(saros_reactor),
+           .open = scripted_open,
+           .close = scripted_close,
+           .now = saros_reactor_now,
+           .submit = saros_reactor_submit,
+           .cancel = saros_reactor_cancel,
+           .wait = scripted_wait,
+           .wake = saros_reactor_wake,
+           .take = saros_reactor_take,
 };
 #define SAROS_HAVE_SIM
 #define saros_sim_driver scripted_driver

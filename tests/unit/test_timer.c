@@ -228,11 +228,11 @@ static void a_timer_without_memory_is_refused_and_the_others_go_on(void **state)
 
 static void a_million_timers_with_random_cancels_come_in_order(void **state) {
     enum { MANY = 1000000 };
-    world   *w = *state;
-    told    *timers = test_calloc(MANY, sizeof *timers);
-    uint64_t random = 99;
+    world     *w = *state;
+    told      *timers = test_calloc(MANY, sizeof *timers);
+    uint64_t   random = 99;
     saros_time began = fake.clock;
-    size_t   before = w->memory.bytes;
+    size_t     before = w->memory.bytes;
     for (int i = 0; i < MANY; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
         assert_int_equal(start_timer(w, &timers[i], (saros_time)(random >> 44)), 0);

@@ -1,0 +1,289 @@
+/* timing.c: timers on the real clock, wakes, signals, and a loop that has nothing to do. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
+#include "conformance/conformance.h"
+
+/* ---- timers --------------------------------------------------------------------------------------------------------- */
+
+static void no_timer_is_ever_early(void **state) {
+    static const saros_time spans[] = {1, 999, 1000, 1001, 99999, 500000, 999999, 1000000, 1000001, 1234567, 2999999};
+    world                  *w = *state;
+    for (int round = 0; round < 3; round++)
+        for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+            told       timer = {0};
+            saros_time deadline = saros_now(w->loop) + spans[i];
+            assert_int_equal(saros_timer(w->loop, prepare(w, &timer), deadline), 0);
+            assert_int_equal(await(w, &timer), 0);
+            assert_true(timer.at >= deadline);
+            assert_true(timer.at - deadline < SAROS_SECOND);
+        }
+}
+
+static void a_short_timer_does_not_spin(void **state) {
+    world *w = *state;
+    for (int i = 0; i < 30; i++) {
+        told   timer = {0};
+        size_t before = w->events[SAROS_ON_WAIT];
+        start_timer(w, &timer, 100000);
+        assert_result(saros_run(w->loop), 0);
+        assert_int_equal(timer.times, 1);
+        assert_in_range(w->events[SAROS_ON_WAIT] - before, 1, 3);
+    }
+}
+
+static void a_long_timer_is_waited_for_without_overflow(void **state) {
+    static const saros_time spans[] = {25 * 86400 * SAROS_SECOND, 400 * 86400 * SAROS_SECOND, INT64_C(1) << 62};
+    world                  *w = *state;
+    for (int i = 0; i < 3; i++) {
+        told timer = {0};
+        start_timer(w, &timer, spans[i]);
+        assert_in_range(waits_during(w, 5 * MILLISECOND), 1, 3);
+        assert_int_equal(timer.times, 0);
+        saros_wake(w->loop);
+        assert_int_equal(step_for(w, SAROS_FOREVER).outcome, SAROS_WAITING);
+        saros_cancel(w->loop, &timer.op);
+        assert_result(await(w, &timer), SAROS_ECANCELED);
+    }
+}
+
+static void timers_come_in_order_and_equal_ones_as_they_were_started(void **state) {
+    world     *w = *state;
+    told       timers[30] = {0};
+    saros_time now = saros_now(w->loop);
+    for (int i = 0; i < 30; i++)
+        saros_timer(w->loop, prepare(w, &timers[i]), now + (saros_time)(i * 7 % 10) * MILLISECOND / 2);
+    assert_result(saros_run(w->loop), 0);
+    for (int i = 0; i < 30; i++)
+        for (int k = 0; k < i; k++) {
+            int a = i * 7 % 10, b = k * 7 % 10;
+            assert_int_equal(timers[i].order < timers[k].order, a < b);
+        }
+}
+
+static void the_clock_does_not_go_back(void **state) {
+    world     *w = *state;
+    saros_time last = saros_now(w->loop);
+    for (int i = 0; i < 100000; i++) {
+        saros_time now = saros_now(w->loop);
+        assert_true(now >= last);
+        last = now;
+    }
+}
+
+static void a_step_does_not_wait_longer_than_it_may(void **state) {
+    world *w = *state;
+    told   timer = {0};
+    start_timer(w, &timer, 100 * SAROS_SECOND);
+    for (int i = 0; i < 5; i++) {
+        saros_time began = clock_now();
+        assert_int_equal(step_for(w, i * MILLISECOND).outcome, SAROS_WAITING);
+        saros_time took = clock_now() - began;
+        assert_true(took >= i * MILLISECOND - 1000 && took < 5 * SAROS_SECOND);
+    }
+    saros_cancel(w->loop, &timer.op);
+    await(w, &timer);
+}
+
+/* ---- wakes ------------------------------------------------------------------------------------------------------------ */
+
+static void *wake_soon(void *user) {
+    poll(NULL, 0, 10); /* until the loop sleeps */
+    saros_wake(user);
+    return NULL;
+}
+
+static void a_wake_from_a_thread_ends_the_wait(void **state) {
+    world    *w = *state;
+    pthread_t thread;
+    saros_hold(w->loop);
+    for (int i = 0; i < 3; i++) {
+        saros_time began = clock_now();
+        assert_int_equal(pthread_create(&thread, NULL, wake_soon, w->loop), 0);
+        assert_int_equal(step_for(w, PATIENCE * SAROS_SECOND).outcome, SAROS_WAITING);
+        assert_true(clock_now() - began < PATIENCE * SAROS_SECOND / 2);
+        pthread_join(thread, NULL);
+    }
+    saros_release(w->loop);
+}
+
+static void a_wake_before_the_wait_ends_it_too_and_many_become_one(void **state) {
+    world *w = *state;
+    saros_hold(w->loop);
+    for (int i = 0; i < 100000; i++) saros_wake(w->loop);
+    saros_time began = clock_now();
+    assert_int_equal(step_for(w, PATIENCE * SAROS_SECOND).outcome, SAROS_WAITING);
+    assert_true(clock_now() - began < PATIENCE * SAROS_SECOND / 2);
+    assert_in_range(waits_during(w, 20 * MILLISECOND), 1, 3); /* none of the others is left over */
+    saros_release(w->loop);
+}
+
+static saros_loop *volatile alarm_loop;
+static volatile sig_atomic_t alarms;
+static void                  wake_in_handler(int number) {
+                     (void)number;
+                     int saved = errno;
+                     errno = 77;
+                     saros_wake(alarm_loop);
+                     alarms += errno == 77; /* errno is the interrupted code's */
+                     errno = saved;
+}
+static void only_count(int number) {
+    (void)number;
+    alarms++;
+}
+
+static void every(int microseconds) {
+    struct itimerval often = {.it_interval = {.tv_usec = microseconds}, .it_value = {.tv_usec = microseconds}};
+    setitimer(ITIMER_REAL, &often, NULL);
+}
+
+static void a_wake_from_a_signal_handler_ends_the_wait(void **state) {
+    world           *w = *state;
+    struct sigaction action = {.sa_handler = wake_in_handler, .sa_flags = SA_RESTART}, before;
+    alarm_loop = w->loop;
+    alarms = 0;
+    sigaction(SIGALRM, &action, &before);
+    saros_hold(w->loop);
+    for (int i = 0; i < 20; i++) {
+        saros_time began = clock_now();
+        every(500 + 100 * i);
+        step_for(w, PATIENCE * SAROS_SECOND);
+        assert_true(clock_now() - began < PATIENCE * SAROS_SECOND / 2);
+    }
+    every(0);
+    sigaction(SIGALRM, &before, NULL);
+    assert_true(alarms > 0);
+    saros_release(w->loop);
+}
+
+static void signals_that_interrupt_make_nothing_early_and_lose_nothing(void **state) {
+    world           *w = *state;
+    struct sigaction action = {.sa_handler = only_count}, before; /* no SA_RESTART: every call may be cut short */
+    pair             p;
+    told             receive = {0};
+    char             bytes[100];
+    bool             sockets = !driver_is("none");
+    alarms = 0;
+    if (sockets) pair_open(w, &p, SAROS_INET);
+    sigaction(SIGALRM, &action, &before);
+    every(300);
+    for (int i = 0; i < 10; i++) {
+        told       timer = {0};
+        saros_time deadline = saros_now(w->loop) + 3 * MILLISECOND;
+        saros_timer(w->loop, prepare(w, &timer), deadline);
+        if (sockets) start(w, &receive, SAROS_OP_RECV, &p.server, bytes, sizeof bytes);
+        assert_int_equal(await(w, &timer), 0);
+        assert_true(timer.at >= deadline);
+        if (!sockets) continue;
+        send_all(w, &p.client, "abc", 3);
+        assert_int_equal(await(w, &receive), 3);
+    }
+    every(0);
+    sigaction(SIGALRM, &before, NULL);
+    assert_true(alarms > 10);
+    if (sockets) pair_close(w, &p);
+}
+
+/* ---- idleness ------------------------------------------------------------------------------------------------------------ */
+
+static void a_loop_that_waits_asks_the_kernel_once(void **state) {
+    world *w = *state;
+    told   timer = {0};
+    start_timer(w, &timer, 40 * MILLISECOND);
+    size_t before = w->events[SAROS_ON_WAIT];
+    assert_result(saros_run(w->loop), 0);
+    assert_in_range(w->events[SAROS_ON_WAIT] - before, 1, 2);
+    assert_int_equal(timer.times, 1);
+}
+
+#ifdef __linux__
+/* In a child that dies of any system call but the last one, and but the clock's, which some machines need for it. */
+static void a_loop_with_nothing_to_do_makes_no_system_call(void **state) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), /* the number of the call */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    struct sock_fprog filter = {.len = sizeof code / sizeof *code, .filter = code};
+    world            *w = *state;
+    told              background = {0};
+    int               status = 0;
+    prepare(w, &background)->background = 1;
+    assert_int_equal(saros_timer(w->loop, &background.op, saros_now(w->loop) + 100 * SAROS_SECOND), 0);
+    steps(w, 3);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) < 0)
+            _exit(3);
+        for (int i = 0; i < 1000; i++)
+            if (step_for(w, SAROS_FOREVER).outcome != SAROS_DONE) syscall(SYS_exit_group, 2);
+        syscall(SYS_exit_group, saros_run(w->loop)); /* not _exit, at which sanitizers make calls of their own */
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    saros_cancel(w->loop, &background.op);
+    await(w, &background);
+}
+#endif
+
+static void a_foreign_loop_can_wait_for_ours(void **state) {
+    world *w = *state;
+    int    fd = saros_pollable(w->loop);
+    if (fd == SAROS_NO_HANDLE) return assert_false(driver_is("epoll"));
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    pair          p;
+    told          receive = {0};
+    char          byte;
+    assert_int_equal(poll(&one, 1, 0), 0);
+    saros_wake(w->loop);
+    assert_int_equal(poll(&one, 1, 1000), 1);
+    saros_hold(w->loop);
+    steps(w, 2);
+    saros_release(w->loop);
+    steps(w, 2);
+    pair_open(w, &p, SAROS_UNIX);
+    start(w, &receive, SAROS_OP_RECV, &p.server, &byte, 1);
+    steps(w, 2);
+    send_all(w, &p.client, "x", 1);
+    if (receive.times == 0) assert_int_equal(poll(&one, 1, 1000), 1);
+    assert_int_equal(await(w, &receive), 1);
+    pair_close(w, &p);
+}
+
+int conform_timing(void) {
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(no_timer_is_ever_early),
+        WORLD_TEST(a_short_timer_does_not_spin),
+        WORLD_TEST(a_long_timer_is_waited_for_without_overflow),
+        WORLD_TEST(timers_come_in_order_and_equal_ones_as_they_were_started),
+        WORLD_TEST(the_clock_does_not_go_back),
+        WORLD_TEST(a_step_does_not_wait_longer_than_it_may),
+        WORLD_TEST(a_wake_from_a_thread_ends_the_wait),
+        WORLD_TEST(a_wake_before_the_wait_ends_it_too_and_many_become_one),
+        WORLD_TEST(a_wake_from_a_signal_handler_ends_the_wait),
+        WORLD_TEST(signals_that_interrupt_make_nothing_early_and_lose_nothing),
+        WORLD_TEST(a_loop_that_waits_asks_the_kernel_once),
+#ifdef __linux__
+        WORLD_TEST(a_loop_with_nothing_to_do_makes_no_system_call),
+#endif
+        WORLD_TEST(a_foreign_loop_can_wait_for_ours),
+    };
+    return cmocka_run_group_tests_name(group_name("timing"), tests, NULL, NULL);
+}

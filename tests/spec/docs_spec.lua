@@ -1,0 +1,136 @@
+-- docs_spec.lua: README.md and docs/ say what is so: their programs run, their links lead somewhere, and what
+-- they name of the C sources is there. How a document marks its programs: tests/support/doc_blocks.lua.
+--
+-- Each program is a child process of its own on this run's driver (SAROS_DRIVER is inherited, SAROS_HOST names
+-- the binary). Its stderr counts as output, so an unexpected report fails the test too.
+
+local doc_blocks = require("support.doc_blocks")
+
+local host = os.getenv("SAROS_HOST") or "build/debug/saros"
+local root = debug.getinfo(1, "S").source:match("^@(.*)tests[/\\]spec[/\\]") or ""
+local windows = package.config:sub(1, 1) == "\\"
+
+local function quote(word)
+   if windows then return '"' .. word:gsub('"', '\\"') .. '"' end
+   return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+local function slurp(path)
+   local file <close> = assert(io.open(path, "rb"))
+   return (file:read("a"):gsub("\r\n", "\n"))
+end
+
+local function files(folder, ending)
+   local names = {}
+   local list <close> = assert(io.popen((windows and "dir /b " or "ls ") .. quote(root .. folder)))
+   for name in list:lines() do
+      if name:sub(-#ending) == ending then names[#names + 1] = folder .. "/" .. name end
+   end
+   return names
+end
+
+-- The documents, the title page first.
+local documents = files("docs", ".md")
+table.insert(documents, 1, "README.md")
+table.insert(documents, "CHANGELOG.md")
+
+local function run(program)
+   local path = os.tmpname()
+   do
+      local file <close> = assert(io.open(path, "wb"))
+      assert(file:write(program))
+   end
+   local pipe = assert(io.popen(quote(host) .. " " .. quote(path) .. " 2>&1"))
+   local output = pipe:read("a")
+   local _, how, code = pipe:close()
+   os.remove(path)
+   return output, how .. " " .. code
+end
+
+-- All of our C in one text. Only whole words of it count.
+local sources = {}
+for _, folder in ipairs{"core", "backends", "bindings/lua"} do
+   for _, ending in ipairs{".c", ".h"} do
+      for _, name in ipairs(files(folder, ending)) do sources[#sources + 1] = slurp(root .. name) end
+   end
+end
+sources = table.concat(sources)
+local words = {}
+for word in sources:gmatch("[%a_][%w_]*") do words[word] = true end
+
+-- SAROS_OP_RECV and its like are made by the preprocessor from the table of kinds, SAROS_ECANCELED from that of errors.
+local function is_made(word)
+   local kind = word:match("^SAROS_OP_(%u+)$") or word:match("^SAROS_(E%u+)$")
+   return kind ~= nil and sources:find("X(" .. kind .. ",", 1, true) ~= nil
+end
+
+-- A name of ours in `code`: `saros_tell`, `SAROS_EBUSY`, `step()`; nil for anything else.
+local function c_name(text)
+   local word = text:match("^([%a_][%w_]*)%(?%)?$")
+   return word and (word:match("^saros_") or word:match("^SAROS_%u") or text:match("%(%)$")) and word or nil
+end
+
+for _, document in ipairs(documents) do
+   local blocks, prose = doc_blocks.parse(slurp(root .. document))
+
+   describe(document, function()
+      for _, program in ipairs(doc_blocks.programs(blocks)) do
+         it("runs the program in line " .. program.line, function()
+            local output, ending = run(program.text)
+            assert.are.equal("exit 0", ending, output)
+            if program.output then assert.are.equal(program.output, output) end
+         end)
+      end
+
+      for _, fragment in ipairs(doc_blocks.fragments(blocks)) do
+         it("shows Lua in line " .. fragment.line, function()
+            assert(load(fragment.text, "=line " .. fragment.line, "t"))
+         end)
+      end
+
+      it("links only to what is there", function()
+         local folder = root .. (document:match("^(.*/)") or "")
+         for _, link in ipairs(doc_blocks.links(prose)) do
+            if not (windows and link.target:match("/$")) then -- there a folder cannot be opened like a file
+               local file = io.open(folder .. link.target)
+               assert.is_truthy(file, ("line %d: %s"):format(link.line, link.target))
+               file:close()
+            end
+         end
+      end)
+
+      it("names only what our C sources have", function()
+         for _, name in ipairs(doc_blocks.names(prose)) do
+            local word = c_name(name.text)
+            assert.is_true(not word or words[word] or is_made(word), ("line %d: %s"):format(name.line, name.text))
+         end
+      end)
+   end)
+end
+
+describe("the documents", function()
+   it("have programs in them: README's and the tour's", function()
+      for _, document in ipairs{"README.md", "docs/how-it-works.md"} do
+         local programs = doc_blocks.programs((doc_blocks.parse(slurp(root .. document))))
+         assert.is_true(#programs >= 1, document)
+         assert.is_string(programs[1].output or programs[#programs].output, document)
+      end
+   end)
+
+   it("are read as their convention says", function()
+      local blocks, prose = doc_blocks.parse("see [a](b.c#L1) and [c](https://d)\n```lua\nprint(1)\n```\n\n"
+         .. "```text output\n1\n```\n```lua fragment\nf()\n```\n```text output-like\nx\n```\n`saros_x` and `f()`\n")
+      local programs = doc_blocks.programs(blocks)
+      assert.are.same({{text = "print(1)\n", line = 2, output = "1\n"}}, programs)
+      assert.are.same({{text = "f()\n", line = 9, words = "lua fragment"}}, doc_blocks.fragments(blocks))
+      assert.are.same({{target = "b.c", line = 1}}, doc_blocks.links(prose))
+      assert.are.same({{text = "saros_x", line = 15}, {text = "f()", line = 15}}, doc_blocks.names(prose))
+   end)
+
+   it("are refused where a block has no end, or an output no program", function()
+      assert.has_error(function() doc_blocks.parse("text\n```lua\nprint(1)\n") end,
+         "the block that begins in line 2 has no end")
+      local blocks = doc_blocks.parse("```text output\n1\n```\n")
+      assert.has_error(function() doc_blocks.programs(blocks) end, "line 1: the output of which program?")
+   end)
+end)

@@ -1,0 +1,268 @@
+-- futures_spec.lua: a future: three states, one way; who awaits it; callbacks; saros.await on everything awaitable.
+
+local saros = require "saros"
+local kit = require "support.kit"
+require("support.leaks")(before_each, after_each)
+
+describe("saros.future", function()
+   it("is pending until it has a result, and then finished for good", function()
+      local future = saros.future()
+      assert.are.equal("pending", future:state())
+      assert.is_false(future:done())
+      future:set_result(1, nil, 3)
+      assert.are.equal("finished", future:state())
+      assert.is_true(future:done())
+      assert.is_false(future:cancelled())
+      assert.are.same({ n = 3, 1, nil, 3 }, table.pack(future:await()))
+      assert.are.same({ n = 3, 1, nil, 3 }, table.pack(future:result()))
+      assert.is_nil(future:error())
+   end)
+
+   it("cannot be settled twice, in any mixture", function()
+      local settle = {
+         function(f) f:set_result(1) end,
+         function(f) f:set_error("e") end,
+         function(f) assert(f:cancel()) end,
+      }
+      for _, first in ipairs(settle) do
+         local future = saros.future()
+         first(future)
+         kit.raises("set_result: the future is done already", future.set_result, future, 2)
+         kit.raises("set_error: the future is done already", future.set_error, future, "x")
+         assert.is_false(future:cancel())
+      end
+   end)
+
+   it("has no result and no error while it is pending", function()
+      local future = saros.future()
+      kit.raises("not done yet", future.result, future)
+      kit.raises("not done yet", future.error, future)
+   end)
+
+   it("raises its error in every awaiter, whatever value that is", function()
+      local object = setmetatable({}, { __tostring = function() return "an object" end })
+      for _, value in ipairs({ "text", 42, true, false, object, print, saros.future() }) do
+         local future = saros.future()
+         local task = saros.spawn(function() return select(2, pcall(future.await, future)) end)
+         saros.sleep(0)
+         future:set_error(value)
+         assert.are.equal(value, task:await())
+         assert.are.equal(value, (kit.error_of(future.await, future)))
+         assert.are.equal(value, future:error())
+         assert.are.equal("finished", future:state())
+      end
+   end)
+
+   it("may carry nil as its error", function()
+      local future = saros.future()
+      future:set_error(nil)
+      local results = table.pack(pcall(future.await, future))
+      assert.are.same({ n = 2, false, nil }, results)
+   end)
+
+   it("that was cancelled raises ECANCELED with the reason in its awaiters, catchable by pcall", function()
+      local future = saros.future()
+      local task = saros.spawn(function()
+         local ok, err = pcall(future.await, future)
+         return ok, saros.error_code(err), tostring(err)
+      end)
+      saros.sleep(0)
+      assert.is_true(future:cancel("gone"))
+      assert.are.equal("cancelled", future:state())
+      assert.is_true(future:cancelled())
+      local ok, code, text = task:await()
+      assert.is_false(ok)
+      assert.are.equal("ECANCELED", code)
+      assert.is_truthy(text:find("gone", 1, true))
+      assert.are.equal("ECANCELED", saros.error_code((kit.error_of(future.result, future))))
+      assert.are.equal("ECANCELED", saros.error_code((kit.error_of(future.error, future))))
+   end)
+
+   it("wakes its awaiters in the order in which they came", function()
+      local future, log = saros.future(), kit.log()
+      for i = 1, 6 do
+         saros.spawn(function()
+            future:await()
+            log(i)
+         end)
+      end
+      saros.sleep(0)
+      future:set_result()
+      assert.are.equal(0, #log)
+      saros.sleep(0)
+      assert.are.equal("123456", table.concat(log))
+   end)
+
+   it("forgets an awaiter that was cancelled, wherever it stands in the line", function()
+      for gone = 1, 3 do
+         local future, log, tasks = saros.future(), kit.log(), {}
+         for i = 1, 3 do
+            tasks[i] = saros.spawn(function()
+               future:await()
+               log(i)
+            end)
+         end
+         saros.sleep(0)
+         tasks[gone]:cancel()
+         saros.sleep(0)
+         future:set_result()
+         saros.sleep(0)
+         assert.are.equal(({ "23", "13", "12" })[gone], table.concat(log))
+      end
+   end)
+
+   it("answers at once when it is done, and gives way after 64 such answers in a row", function()
+      local future, others = saros.future(), 0
+      future:set_result(1)
+      local other = saros.spawn(function() others = others + 1 end)
+      for _ = 1, 60 do future:await() end
+      assert.are.equal(0, others)
+      for _ = 1, 60 do future:await() end
+      assert.are.equal(1, others)
+      other:await()
+   end)
+
+   it("checks for cancellation even when it is done", function()
+      local future, reached = saros.future(), false
+      future:set_result(1)
+      local task = saros.spawn(function()
+         saros.current_task():cancel()
+         future:await()
+         reached = true
+      end)
+      saros.pcall(task.await, task)
+      assert.is_true(task:cancelled())
+      assert.is_false(reached)
+   end)
+
+   it("calls back in the order of registration, later than the call that settles it", function()
+      local future, log = saros.future(), kit.log()
+      for i = 1, 5 do future:add_done_callback(function(f) log(i .. f:result()) end) end
+      future:set_result("r")
+      assert.are.equal(0, #log)
+      kit.turns(2)
+      assert.are.equal("1r 2r 3r 4r 5r", table.concat(log, " "))
+   end)
+
+   it("calls back also when it was cancelled, and a callback that is added late", function()
+      local future, log = saros.future(), kit.log()
+      future:add_done_callback(function(f) log(f:state()) end)
+      future:cancel()
+      future:add_done_callback(function() log("late") end)
+      assert.are.equal(0, #log)
+      kit.turns(2)
+      assert.are.equal("cancelled late", table.concat(log, " "))
+   end)
+
+   it("cannot be awaited in a callback", function()
+      local text
+      local future = saros.future()
+      saros.call_soon(function() text = kit.text_of(future.await, future) end)
+      kit.turns(2)
+      assert.is_truthy(text:find("cannot await outside a task", 1, true))
+   end)
+
+   it("may be settled with thousands of values", function()
+      local future = saros.future()
+      future:set_result(table.unpack({}, 1, 10000))
+      assert.are.equal(10000, select("#", future:await()))
+   end)
+
+   it("that only a waiting task refers to is not collected", function()
+      local keep = setmetatable({}, { __mode = "v" })
+      local task = saros.spawn(function()
+         keep.future = saros.future()
+         return keep.future:await()
+      end)
+      saros.sleep(0)
+      collectgarbage()
+      collectgarbage()
+      keep.future:set_result("alive")
+      assert.are.equal("alive", task:await())
+   end)
+end)
+
+describe("saros.await", function()
+   it("takes tasks, futures and numbers of seconds", function()
+      local future = saros.future()
+      future:set_result("f")
+      assert.are.equal("f", saros.await(future))
+      assert.are.equal("t", saros.await(saros.spawn(function() return "t" end)))
+      assert.is_true(saros.await(0))
+      assert.is_true(saros.await(0.001))
+   end)
+
+   it("calls __await of anything else, which may await", function()
+      local awaitable = setmetatable({ n = 3 }, {
+         __await = function(self)
+            saros.sleep(0)
+            return self.n, nil
+         end,
+      })
+      assert.are.same({ n = 2, 3, nil }, table.pack(saros.await(awaitable)))
+   end)
+
+   it("passes on what __await raises", function()
+      local awaitable = setmetatable({}, { __await = function() error("inside", 0) end })
+      assert.are.equal("inside", (kit.error_of(saros.await, awaitable)))
+   end)
+
+   it("names what it expected when it gets something else", function()
+      for _, value in ipairs({ "1", true, {}, print, io.stdout }) do
+         kit.raises("bad argument #1", saros.await, value)
+      end
+      kit.raises("bad argument #1", saros.await)
+      kit.raises("bad argument #1", saros.await, nil)
+   end)
+end)
+
+describe("awaiting in odd places", function()
+   it("works inside pcall, xpcall, metamethods, iterators and __close", function()
+      local log = kit.log()
+      local function pause(name)
+         saros.sleep(0)
+         log(name)
+         return name
+      end
+      local meta = {
+         __index = function(_, key) return pause(key) end,
+         __add = function() return pause("add") end,
+         __concat = function() return pause("concat") end,
+         __call = function() return pause("call") end,
+         __lt = function() return pause("lt") ~= nil end,
+         __eq = function() return pause("eq") ~= nil end,
+         __len = function() return pause("len") end,
+         __close = function() pause("close") end,
+      }
+      local object, other = setmetatable({}, meta), setmetatable({}, meta)
+      assert(pcall(pause, "pcall"))
+      assert(xpcall(pause, print, "xpcall"))
+      do
+         local _ <close> = object
+         local _ = object.index, object + 1, object .. "", object(), object < other, object == other, #object
+      end
+      for _ in function(_, last) return not last and pause("iterator") or nil end do end
+      assert.are.equal("pcall xpcall index add concat call lt eq len close iterator", table.concat(log, " "))
+   end)
+
+   it("names the function that cannot be suspended", function()
+      local function nap() saros.sleep(0) end
+      kit.raises("inside 'table.sort'", table.sort, { 3, 2, 1 }, function(a, b)
+         nap()
+         return a < b
+      end)
+      kit.raises("inside 'string.gsub'", string.gsub, "abc", ".", nap)
+      kit.raises("inside 'tostring'", tostring, setmetatable({}, { __tostring = nap }))
+      kit.raises("inside 'load'", function() assert(load(nap)) end)
+      package.preload["a module that awaits"] = nap
+      kit.raises("inside 'require'", require, "a module that awaits")
+      package.preload["a module that awaits"] = nil
+   end)
+
+   it("is refused in a finalizer, and harms nobody", function()
+      local text
+      setmetatable({}, { __gc = function() text = kit.text_of(saros.sleep, 0) end })
+      collectgarbage()
+      assert.is_truthy(text:find("cannot await", 1, true))
+   end)
+end)

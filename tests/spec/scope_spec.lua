@@ -1,0 +1,356 @@
+-- scope_spec.lua: timeouts, scopes, shields: what is cancelled, who takes the cancellation, what pcall passes on.
+
+local saros = require "saros"
+local kit = require "support.kit"
+require("support.leaks")(before_each, after_each)
+
+local timed_out = { n = 3, nil, "timed out", "ETIMEDOUT" }
+
+describe("saros.timeout", function()
+   it("gives the function's results where it is in time", function()
+      assert.are.same({ n = 3, 1, nil, 3 }, table.pack(saros.timeout(10, function(...)
+         saros.sleep(0)
+         return ...
+      end, 1, nil, 3)))
+   end)
+
+   it("answers nil, a message and ETIMEDOUT where it is not", function()
+      local began = saros.now()
+      assert.are.same(timed_out, table.pack(saros.timeout(0.003, saros.sleep, 100)))
+      assert.is_true(saros.now() - began >= 0.003)
+   end)
+
+   it("cancels the function, and returns only when that has unwound, awaits in __close included", function()
+      local log = kit.log()
+      local results = table.pack(saros.timeout(0.002, function()
+         local _ <close> = setmetatable({}, {
+            __close = function()
+               saros.shield(saros.sleep, 0.002)
+               log("closed")
+            end,
+         })
+         saros.sleep(100)
+      end))
+      log("returned")
+      assert.are.same(timed_out, results)
+      assert.are.equal("closed returned", table.concat(log, " "))
+   end)
+
+   it("of nil or infinity is none", function()
+      assert.are.equal(1, saros.timeout(nil, function() return 1 end))
+      assert.are.equal(2, saros.timeout(math.huge, function()
+         saros.sleep(0.001)
+         return 2
+      end))
+   end)
+
+   it("of 0 or less lets the function run to its first suspension", function()
+      for _, seconds in ipairs({ 0, -1, -math.huge }) do
+         local reached
+         assert.are.same(timed_out, table.pack(saros.timeout(seconds, function()
+            reached = "body"
+            saros.sleep(100)
+            reached = "too far"
+         end)))
+         assert.are.equal("body", reached)
+         assert.are.equal("quick", saros.timeout(seconds, function() return "quick" end))
+      end
+   end)
+
+   it("raises for NaN and names wrong arguments", function()
+      kit.raises("NaN", saros.timeout, 0 / 0, print)
+      kit.raises("bad argument #1", saros.timeout, "soon", print)
+      kit.raises("bad argument #2", saros.timeout, 1)
+      kit.raises("bad argument #2", saros.timeout, 1, nil)
+      kit.raises("bad argument #2", saros.timeout, 1, 42)
+   end)
+
+   it("passes an error on", function()
+      assert.are.equal("inner", (kit.error_of(saros.timeout, 10, error, "inner")))
+      assert.are.equal("later", (kit.error_of(saros.timeout, 10, function()
+         saros.sleep(0)
+         error("later", 0)
+      end)))
+   end)
+
+   it("lets the result win where result and deadline meet in one turn", function()
+      local future = saros.future()
+      local t = saros.now() + 0.003
+      saros.call_at(t, function() future:set_result("result") end) -- started first, so it is due first
+      assert.are.equal("result", saros.timeout(t - saros.now(), future.await, future))
+   end)
+
+   it("reports the inner one as the inner one's when it is earlier", function()
+      assert.are.same({ "inner", nil, "timed out", "ETIMEDOUT" }, { saros.timeout(100, function()
+         return "inner", saros.timeout(0.002, saros.sleep, 100)
+      end) })
+   end)
+
+   it("reports the outer one to the outer caller when it is earlier", function()
+      local passed = false
+      assert.are.same(timed_out, table.pack(saros.timeout(0.002, function()
+         saros.timeout(100, saros.sleep, 100)
+         passed = true
+      end)))
+      assert.is_false(passed)
+   end)
+
+   it("unwinds to the outermost of several that are due at once", function()
+      local passed = false
+      assert.are.same(timed_out, table.pack(saros.timeout(0.002, function()
+         saros.timeout(0.002, function() saros.timeout(0.002, saros.sleep, 100) end)
+         saros.sleep(100)
+         passed = true
+      end)))
+      assert.is_false(passed)
+   end)
+
+   it("nests a hundred deep", function()
+      local function nest(n)
+         if n == 0 then return saros.sleep(0) end
+         return saros.timeout(100, nest, n - 1)
+      end
+      assert.is_true(nest(100))
+   end)
+
+   it("leaves no timer behind", function()
+      local before = saros._pending()
+      for _ = 1, 100 do saros.timeout(1000, kit.turns) end
+      assert.are.equal(before, (saros._pending()))
+   end)
+
+   it("of one task leaves others alone", function()
+      local other = saros.spawn(function()
+         saros.sleep(0.005)
+         return "fine"
+      end)
+      saros.timeout(0.001, saros.sleep, 100)
+      assert.are.equal("fine", other:await())
+   end)
+
+   it("does not vanish behind a task's own cancellation, nor that behind it", function()
+      local task = saros.spawn(function()
+         saros.timeout(0.001, function()
+            saros.sleep(0)
+            saros.current_task():cancel("outer")
+            saros.sleep(1)
+         end)
+         saros.sleep(0)
+         return "swallowed"
+      end)
+      saros.pcall(task.await, task)
+      assert.is_true(task:cancelled())
+   end)
+end)
+
+describe("saros.scope", function()
+   it("gives fn the scope and its arguments, and returns fn's results", function()
+      assert.are.same({ n = 3, 1, nil, 3 }, table.pack(saros.scope(function(scope, ...)
+         assert(type(scope) == "userdata")
+         return ...
+      end, 1, nil, 3)))
+   end)
+
+   it("that is cancelled unwinds to where it was entered, with the reason", function()
+      local inner
+      local results = table.pack(saros.scope(function(scope)
+         inner = scope
+         assert.is_true(scope:cancel("enough"))
+         assert.is_true(scope:cancelled())
+         saros.sleep(0)
+         error("not reached")
+      end))
+      assert.are.same({ n = 3, nil, "enough", "ECANCELED" }, results)
+      assert.is_true(inner:cancelled())
+      assert.is_false(inner:expired())
+   end)
+
+   it("cancelled without a reason says so; a reason may be any value", function()
+      assert.are.same({ n = 3, nil, "cancelled", "ECANCELED" }, table.pack(saros.scope(function(scope)
+         scope:cancel()
+         saros.sleep(0)
+      end)))
+      local reason = {}
+      assert.are.equal(reason, select(2, saros.scope(function(scope)
+         scope:cancel(reason)
+         saros.sleep(0)
+      end)))
+   end)
+
+   it("can be cancelled by another task while it waits, and keeps the first reason", function()
+      local scope
+      local task = saros.spawn(function()
+         return saros.scope(function(own)
+            scope = own
+            saros.sleep(100)
+         end)
+      end)
+      saros.sleep(0)
+      assert.is_true(scope:cancel("first"))
+      assert.is_true(scope:cancel("second"))
+      assert.are.same({ n = 3, nil, "first", "ECANCELED" }, table.pack(task:await()))
+      assert.is_false(scope:cancel("too late"))
+   end)
+
+   it("that nobody awaits in any more changes nothing", function()
+      assert.are.equal("result", saros.scope(function(scope)
+         scope:cancel()
+         return "result"
+      end))
+   end)
+
+   it("times out by option, and knows that it expired", function()
+      local inner
+      assert.are.same(timed_out, table.pack(saros.scope({ timeout = 0.002 }, function(scope)
+         inner = scope
+         assert.is_false(scope:expired())
+         saros.sleep(100)
+      end)))
+      assert.is_true(inner:expired())
+      assert.is_true(inner:cancelled())
+   end)
+
+   it("has a deadline that can be read and moved both ways", function()
+      saros.scope({ timeout = 100 }, function(scope)
+         local t = saros.now()
+         assert.is_true(math.abs(scope:deadline() - (t + 100)) < 1)
+         assert.are.equal(t + 5, scope:deadline(t + 5))
+         assert.is_nil(scope:deadline(false))
+         assert.is_nil(scope:deadline())
+      end)
+      assert.are.same(timed_out, table.pack(saros.scope(function(scope)
+         assert.is_nil(scope:deadline())
+         scope:deadline(saros.now() + 0.002)
+         saros.sleep(100)
+      end)))
+      assert.are.equal("in time", saros.scope({ timeout = 0.002 }, function(scope)
+         scope:deadline(saros.now() + 100)
+         saros.sleep(0.006)
+         return "in time"
+      end))
+      assert.are.equal("never", saros.scope({ timeout = 0.002 }, function(scope)
+         scope:deadline(false)
+         saros.sleep(0.006)
+         return "never"
+      end))
+   end)
+
+   it("whose deadline is moved several times in one turn follows the last", function()
+      assert.are.same(timed_out, table.pack(saros.scope({ timeout = 50 }, function(scope)
+         scope:deadline(saros.now() + 100)
+         scope:deadline(false)
+         scope:deadline(saros.now() + 0.002)
+         saros.sleep(100)
+      end)))
+   end)
+
+   it("whose deadline is moved away in the turn in which it is due does not expire", function()
+      assert.are.equal("kept", saros.scope({ timeout = 0.002 }, function(scope)
+         local task = saros.current_task()
+         assert(task)
+         local t = scope:deadline()
+         saros.sleep_until(t - 0.0001)
+         while saros.now() < t do end -- so that it is due at the next look
+         scope:deadline(saros.now() + 100)
+         saros.sleep(0.002)
+         return "kept"
+      end))
+   end)
+
+   it("that was left can be asked, and refuses a deadline", function()
+      local scope
+      saros.scope({ timeout = 100 }, function(own) scope = own end)
+      assert.is_false(scope:cancelled())
+      assert.is_false(scope:expired())
+      assert.is_nil(scope:deadline())
+      assert.is_false(scope:cancel())
+      kit.raises("was left", scope.deadline, scope, 1)
+   end)
+
+   it("is level-triggered: every further await in it raises", function()
+      local raised = 0
+      saros.scope(function(scope)
+         scope:cancel()
+         for _ = 1, 5 do
+            if not saros.pcall(saros.sleep, 0) then raised = raised + 1 end
+         end
+      end)
+      assert.are.equal(5, raised)
+   end)
+
+   it("stops being cancelled where it is left: awaits behind it work", function()
+      saros.scope(function(scope)
+         scope:cancel()
+         saros.sleep(0)
+      end)
+      assert.is_true(saros.sleep(0))
+   end)
+
+   it("names wrong options and arguments", function()
+      kit.raises("unknown option 'timout'", saros.scope, { timout = 1 }, print)
+      kit.raises("unknown option '1'", saros.scope, { 1 }, print)
+      kit.raises("option 'timeout'", saros.scope, { timeout = {} }, print)
+      kit.raises("NaN", saros.scope, { timeout = 0 / 0 }, print)
+      kit.raises("bad argument #1", saros.scope)
+      kit.raises("bad argument", saros.scope, 42)
+      kit.raises("bad argument", saros.scope, { timeout = 1 })
+   end)
+end)
+
+describe("saros.shield", function()
+   it("holds a cancellation back until its function has returned", function()
+      local log = kit.log()
+      local task = saros.spawn(function()
+         saros.shield(function()
+            saros.sleep(0.003)
+            log("finished")
+         end)
+         log("after the shield")
+         saros.sleep(0)
+         log("too far")
+      end)
+      saros.sleep(0)
+      task:cancel()
+      saros.pcall(task.await, task)
+      assert.is_true(task:cancelled())
+      assert.are.equal("finished, after the shield", table.concat(log, ", "))
+   end)
+
+   it("gives the function's results and errors", function()
+      assert.are.same({ 1, 2 }, { saros.shield(function(...) return ... end, 1, 2) })
+      assert.are.equal("x", (kit.error_of(saros.shield, error, "x")))
+      kit.raises("bad argument #1", saros.shield)
+      kit.raises("bad argument #1", saros.shield, {})
+   end)
+
+   it("does not hold back what is cancelled inside of it", function()
+      assert.are.same(timed_out, table.pack(saros.shield(saros.timeout, 0.002, saros.sleep, 100)))
+   end)
+
+   it("can be an option of a scope, which can then be cancelled itself", function()
+      local task = saros.spawn(function()
+         return saros.scope({ shield = true, timeout = 0.003 }, function() saros.sleep(100) end)
+      end)
+      saros.sleep(0)
+      task:cancel()
+      assert.are.same(timed_out, table.pack(task:await()))
+   end)
+
+   it("works in a task that is cancelled already, for cleaning up", function()
+      local cleaned = false
+      local task = saros.spawn(function()
+         local _ <close> = setmetatable({}, {
+            __close = function()
+               assert(not saros.pcall(saros.sleep, 0))
+               saros.shield(saros.sleep, 0.001)
+               cleaned = true
+            end,
+         })
+         saros.sleep(100)
+      end)
+      saros.sleep(0)
+      task:cancel()
+      saros.pcall(task.await, task)
+      assert.is_true(cleaned)
+   end)
+end)

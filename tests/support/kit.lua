@@ -1,0 +1,97 @@
+-- kit.lua: what many specs need: errors as text, a connected pair of streams, hosts as child processes.
+--
+-- Owns nothing that outlives a call.
+
+local saros = require "saros"
+
+local kit = {}
+
+kit.driver = saros.current_loop():driver()
+-- Drivers whose sockets do not leave the process, or that have none.
+kit.simulated = kit.driver == "sim" or kit.driver == "none"
+
+-- The error that fn raises, and its text; a case fails where it raises none.
+function kit.error_of(fn, ...)
+   local results = table.pack(saros.pcall(fn, ...))
+   if results[1] then error("no error was raised", 2) end
+   return results[2], tostring(results[2])
+end
+
+function kit.text_of(fn, ...)
+   return select(2, kit.error_of(fn, ...))
+end
+
+-- Asserts that fn raises an error whose text contains `part`, taken literally.
+function kit.raises(part, fn, ...)
+   local results = table.pack(saros.pcall(fn, ...))
+   if results[1] then error("no error was raised; expected: " .. part, 2) end
+   local text = tostring(results[2])
+   if not text:find(part, 1, true) then error(("expected an error with %q, got: %s"):format(part, text), 2) end
+   return text
+end
+
+-- Gives way n times (once without n).
+function kit.turns(n)
+   for _ = 1, n or 1 do saros.sleep(0) end
+end
+
+-- Waits until condition() is true; fails after about two seconds.
+function kit.wait_until(condition)
+   local deadline = saros.now() + 2
+   while not condition() do
+      if saros.now() > deadline then error("waited in vain", 2) end
+      saros.sleep(0.001)
+   end
+end
+
+-- A list with a call: every call adds its argument. table.concat it, or compare it.
+function kit.log()
+   return setmetatable({}, {
+      __call = function(self, entry) self[#self + 1] = entry end,
+   })
+end
+
+-- Two connected streams; options go to connect and listen.
+function kit.pair(options)
+   local listener <close> = assert(saros.listen("127.0.0.1:0", options))
+   local client = assert(saros.connect(listener:address(), options))
+   local server = assert(listener:accept())
+   return client, server
+end
+
+-- ---- hosts as children -----------------------------------------------------------------------------------------
+
+kit.host = os.getenv("SAROS_HOST")
+if not kit.host then
+   local lowest = 0
+   while arg and arg[lowest - 1] do lowest = lowest - 1 end
+   kit.host = arg and arg[lowest] or "build/debug/saros"
+end
+
+function kit.quote(word)
+   return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
+end
+
+-- Runs a command of the shell; returns what it wrote on both channels, "exit" or "signal", and the number.
+function kit.shell(command)
+   local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1", "r"))
+   local output = pipe:read("a")
+   local _, how, code = pipe:close()
+   return output, how, code
+end
+
+-- Runs the host with these arguments on this run's driver: its output on both channels, and its exit code.
+function kit.run(...)
+   local words = { "SAROS_DRIVER=" .. kit.quote(kit.driver), kit.quote(kit.host) }
+   for _, word in ipairs({ ... }) do words[#words + 1] = kit.quote(word) end
+   local output, how, code = kit.shell(table.concat(words, " "))
+   if how ~= "exit" then error(("the host was ended by signal %d: %s"):format(code, output), 2) end
+   return output, code
+end
+
+-- Runs a piece of Lua in a host: output and exit code.
+function kit.script(code, ...)
+   return kit.run("-e", "local saros = require 'saros'\n" .. code, ...)
+end
+
+return kit
