@@ -45,7 +45,7 @@ static int none_wait(void *driver, saros_time timeout) {
     } else if (timeout == SAROS_FOREVER) {
         sem_wait(&self->bell); /* EINTR: early is allowed */
     } else {
-        saros_time      until = saros_posix_now();
+        saros_time until = saros_posix_now();
         until = timeout > SAROS_FOREVER - until ? SAROS_FOREVER : until + timeout;
         struct timespec at = {.tv_sec = (time_t)(until / SAROS_SECOND), .tv_nsec = (long)(until % SAROS_SECOND)};
         sem_clockwait(&self->bell, CLOCK_MONOTONIC, &at);

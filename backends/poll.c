@@ -51,7 +51,9 @@ static int wait_for(poll_driver *self, saros_time timeout) {
 #else
     saros_time milliseconds = timeout / 1000000 + (timeout % 1000000 > 0);
     return poll(self->list, count,
-                timeout == SAROS_FOREVER ? -1 : milliseconds > INT_MAX ? INT_MAX : (int)milliseconds);
+                timeout == SAROS_FOREVER ? -1
+                : milliseconds > INT_MAX ? INT_MAX
+                                         : (int)milliseconds);
 #endif
 }
 

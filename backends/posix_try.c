@@ -43,9 +43,7 @@ saros_time saros_posix_now(void) {
     return (saros_time)now.tv_sec * SAROS_SECOND + now.tv_nsec;
 }
 
-static int failed(void) {
-    return errno == EAGAIN || errno == EWOULDBLOCK ? SAROS_EAGAIN : saros_error_from_os(errno);
-}
+static int failed(void) { return errno == EAGAIN || errno == EWOULDBLOCK ? SAROS_EAGAIN : saros_error_from_os(errno); }
 
 /* ---- addresses ------------------------------------------------------------------------------------------------ */
 
@@ -87,7 +85,8 @@ static int from_system(const sockaddr_any *from, socklen_t size, saros_address *
         memcpy(out->at.ip, &from->in6.sin6_addr, 16);
         return 0;
     case AF_UNIX: {
-        size_t length = size > offsetof(struct sockaddr_un, sun_path) ? size - offsetof(struct sockaddr_un, sun_path) : 0;
+        size_t length =
+            size > offsetof(struct sockaddr_un, sun_path) ? size - offsetof(struct sockaddr_un, sun_path) : 0;
         if (length > 0 && from->un.sun_path[0] != 0) length = strnlen(from->un.sun_path, length);
         out->family = SAROS_UNIX;
         out->length = (uint16_t)length; /* 0: nobody gave it a name */

@@ -10,8 +10,8 @@
 
 saros_time saros_posix_now(void); /* CLOCK_MONOTONIC */
 
-int64_t saros_try_recv(int fd, void *buffer, size_t size);      /* bytes, 0 at the end */
-int64_t saros_try_send(int fd, const void *data, size_t size);  /* bytes */
+int64_t saros_try_recv(int fd, void *buffer, size_t size);     /* bytes, 0 at the end */
+int64_t saros_try_send(int fd, const void *data, size_t size); /* bytes */
 int     saros_try_accept(int fd, int *accepted);
 int     saros_try_listen(int *fd, saros_address *address, size_t backlog);
 int     saros_try_connect(int *fd, const saros_address *address); /* SAROS_EAGAIN: under way, wait for writable */

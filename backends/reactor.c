@@ -133,8 +133,7 @@ static int64_t attempt(saros_reactor *self, saros_op *op, bool first) {
     case SAROS_OP_SEND: return first && (handle->bits & FULL) ? SAROS_EAGAIN : send_some(handle, op);
     case SAROS_OP_ACCEPT: return accept_one(self, op);
     case SAROS_OP_CONNECT: return first ? begin_connect(self, op) : end_connect(self, op);
-    case SAROS_OP_LISTEN:
-        return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
+    case SAROS_OP_LISTEN: return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
     case SAROS_OP_SHUTDOWN: return saros_try_shutdown(handle->os);
     case SAROS_OP_NAME: return saros_try_name(handle->os, op->size == 1, op->address);
     case SAROS_OP_CLOSE: close_handle(self, handle); return 0;
@@ -246,6 +245,7 @@ int saros_reactor_open(saros_reactor *self, saros_loop *loop, saros_watch *watch
     uint32_t slot;
     self->loop = loop;
     self->watch = watch;
+    self->wake_out = SAROS_NO_HANDLE; /* and not 0, which a failed open would close */
     int error = take_slot(self, &slot);
     if (error < 0) return error;
     self->slots[0] = (saros_slot){.os = SAROS_NO_HANDLE};

@@ -49,7 +49,8 @@ static int select_wait(void *driver, saros_time timeout) {
     select_driver *self = driver;
     fd_set         in = self->in, out = self->out;
     saros_time     microseconds = timeout / 1000 + (timeout % 1000 > 0);
-    struct timeval time = {.tv_sec = (time_t)(microseconds / 1000000), .tv_usec = (suseconds_t)(microseconds % 1000000)};
+    struct timeval time = {.tv_sec = (time_t)(microseconds / 1000000),
+                           .tv_usec = (suseconds_t)(microseconds % 1000000)};
     if (time.tv_sec > 86400) time.tv_sec = 86400; /* some systems refuse more than 31 days; early is allowed */
     int left = select(self->above, &in, &out, NULL, timeout == SAROS_FOREVER ? NULL : &time);
     if (left < 0 && errno == EBADF) return find_culprits(self);

@@ -135,8 +135,8 @@ static int read_port(const char *text, size_t length, int *port, const char **wh
     return 0;
 }
 
-int saros_address_parse(saros_address *address, const char *text, size_t length, const char **host,
-                        size_t *host_length, const char **why) {
+int saros_address_parse(saros_address *address, const char *text, size_t length, const char **host, size_t *host_length,
+                        const char **why) {
     const char *colon = NULL;
     int         port = 0;
     memset(address, 0, sizeof *address);
@@ -168,7 +168,8 @@ size_t saros_address_format(const saros_address *address, char text[SAROS_ADDRES
     case SAROS_INET6:
         inet_ntop(AF_INET6, address->at.ip, ip, sizeof ip);
         if (address->scope > 0) snprintf(scope, sizeof scope, "%%%u", (unsigned)address->scope);
-        if (address->dual) length = snprintf(text, SAROS_ADDRESS_TEXT, "*:%d", address->port); /* "[::]" is IPv6 alone */
+        if (address->dual)
+            length = snprintf(text, SAROS_ADDRESS_TEXT, "*:%d", address->port); /* "[::]" is IPv6 alone */
         else length = snprintf(text, SAROS_ADDRESS_TEXT, "[%s%s]:%d", ip, scope, address->port);
         break;
     case SAROS_UNIX:

@@ -13,15 +13,15 @@
 
 typedef struct saros_driver {
     const char *name;
-    size_t      size;                                           /* of its state, which the core allocates, zeroed */
-    int        (*open)(void *self, saros_loop *loop, const saros_config *config); /* 0 or an error; then no close */
-    void       (*close)(void *self);                            /* nothing is in flight any more */
-    saros_time (*now)(void *self);                              /* never goes back */
-    void       (*submit)(void *self, saros_op *op);             /* cannot fail: a failure is a completion */
-    void       (*cancel)(void *self, saros_op *op);             /* a wish; op is in flight and still ends once */
-    int        (*wait)(void *self, saros_time timeout);         /* until something is done, or time; <0 is fatal */
-    void       (*wake)(void *self);                             /* any thread, also a signal handler */
-    int64_t    (*take)(void *self, saros_op *op, void *buffer, size_t size); /* a ready lent RECV: bytes, 0 at the end,
+    size_t      size; /* of its state, which the core allocates, zeroed */
+    int (*open)(void *self, saros_loop *loop, const saros_config *config); /* 0 or an error; then no close */
+    void (*close)(void *self);                                             /* nothing is in flight any more */
+    saros_time (*now)(void *self);                                         /* never goes back */
+    void (*submit)(void *self, saros_op *op);                              /* cannot fail: a failure is a completion */
+    void (*cancel)(void *self, saros_op *op);    /* a wish; op is in flight and still ends once */
+    int (*wait)(void *self, saros_time timeout); /* until something is done, or time; <0 is fatal */
+    void (*wake)(void *self);                    /* any thread, also a signal handler */
+    int64_t (*take)(void *self, saros_op *op, void *buffer, size_t size); /* a ready lent RECV: bytes, 0 at the end,
                                                                    or SAROS_EAGAIN, then it is submitted again */
 } saros_driver;
 

@@ -8,7 +8,7 @@
 
 const char *saros_error_name(int code) {
     switch (code) {
-#define NAME(name, number, posix, windows, text)                                                              \
+#define NAME(name, number, posix, windows, text) \
     case number: return #name;
         SAROS_ERRORS(NAME)
 #undef NAME
@@ -18,7 +18,7 @@ const char *saros_error_name(int code) {
 
 const char *saros_error_text(int code) {
     switch (code) {
-#define TEXT(name, number, posix, windows, text)                                                              \
+#define TEXT(name, number, posix, windows, text) \
     case number: return text;
         SAROS_ERRORS(TEXT)
 #undef TEXT
@@ -30,10 +30,10 @@ const char *saros_error_text(int code) {
  * EDEADLK and EDEADLOCK), and the order of the table decides. Errors are rare, so the walk costs nothing. */
 int saros_error_from_os(int number) {
 #ifdef _WIN32
-#define TRY(name, code, posix, windows, text)                                                                 \
+#define TRY(name, code, posix, windows, text) \
     if ((windows) != 0 && number == (windows)) return code;
 #else
-#define TRY(name, code, posix, windows, text)                                                                 \
+#define TRY(name, code, posix, windows, text) \
     if ((posix) != 0 && number == (posix)) return code;
     if (number == EWOULDBLOCK) return SAROS_EAGAIN;
 #endif

@@ -47,7 +47,7 @@ const char     *saros_driver_name(const saros_loop *loop) { return loop->driver-
 saros_os_handle saros_pollable(const saros_loop *loop) { return loop->pollable; }
 void            saros_set_pollable(saros_loop *loop, saros_os_handle handle) { loop->pollable = handle; }
 void            saros_stop(saros_loop *loop) { loop->stopping = true; }
-size_t saros_pending(const saros_loop *loop) { return loop->flying + loop->timers.count + loop->ready.count; }
+size_t          saros_pending(const saros_loop *loop) { return loop->flying + loop->timers.count + loop->ready.count; }
 
 const saros_config *saros_configuration(const saros_loop *loop) { return &loop->config; }
 
@@ -204,8 +204,7 @@ static void collect(saros_loop *loop, saros_time limit) {
 
 saros_status saros_step(saros_loop *loop, const saros_limits *limits) {
     if (loop->running) return (saros_status){.outcome = SAROS_BROKEN, .error = SAROS_EBUSY, .next = SAROS_FOREVER};
-    if (loop->broken < 0)
-        return (saros_status){.outcome = SAROS_BROKEN, .error = loop->broken, .next = SAROS_FOREVER};
+    if (loop->broken < 0) return (saros_status){.outcome = SAROS_BROKEN, .error = loop->broken, .next = SAROS_FOREVER};
     loop->running = true;
     saros_status status = step(loop, limits);
     if (limits->gc > 0) collect(loop, limits->gc);
@@ -226,7 +225,7 @@ int saros_run(saros_loop *loop) {
 int saros_drain(saros_loop *loop, saros_time patience_left) {
     saros_time until = after(saros_now(loop), patience_left);
     for (;;) {
-        saros_time now = saros_now(loop), left = until == SAROS_FOREVER ? until : until > now ? until - now : 0;
+        saros_time   now = saros_now(loop), left = until == SAROS_FOREVER ? until : until > now ? until - now : 0;
         saros_status status = saros_step(loop, &(saros_limits){.wait = left, .budget = left > 0 ? left : 1});
         if (status.outcome == SAROS_DONE) return 0;
         if (status.outcome == SAROS_BROKEN) return status.error;

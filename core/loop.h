@@ -36,7 +36,7 @@ struct saros_loop {
     unsigned            turns;      /* since the driver was asked */
     saros_time          asked;      /* when it was */
     bool                running, stopping, stopped, closing;
-    int                 broken;     /* the error of a driver that failed for good */
+    int                 broken; /* the error of a driver that failed for good */
     saros_os_handle     pollable;
     char               *scratch;
     saros_config        config;

@@ -20,9 +20,9 @@
 #define SAROS_VERSION_MINOR 1
 #define SAROS_VERSION_PATCH 0
 
-typedef struct saros_loop saros_loop;
-typedef struct saros_op saros_op;
-typedef struct saros_handle saros_handle;
+typedef struct saros_loop    saros_loop;
+typedef struct saros_op      saros_op;
+typedef struct saros_handle  saros_handle;
 typedef struct saros_address saros_address;
 
 /* Nanoseconds, on the loop's own clock: it never goes back, and its zero means nothing. */
@@ -32,8 +32,8 @@ typedef int64_t saros_time;
 
 /* ---- errors --------------------------------------------------------------------------------------------------- */
 
-SAROS_API const char *saros_error_name(int code);     /* "ECONNREFUSED"; static; any thread */
-SAROS_API const char *saros_error_text(int code);     /* "connection refused"; static; any thread */
+SAROS_API const char *saros_error_name(int code);      /* "ECONNREFUSED"; static; any thread */
+SAROS_API const char *saros_error_text(int code);      /* "connection refused"; static; any thread */
 SAROS_API int         saros_error_from_os(int number); /* errno, or GetLastError() on Windows; any thread */
 
 /* ---- addresses ------------------------------------------------------------------------------------------------ */
@@ -64,8 +64,7 @@ enum saros_parsed { SAROS_IS_ADDRESS = 0, SAROS_IS_NAME = 1 };
 SAROS_API int saros_address_parse(saros_address *address, const char *text, size_t length, const char **host,
                                   size_t *host_length, const char **why);
 /* The same for a host (a literal, "*", "localhost") and port given apart; same returns. Any thread. */
-SAROS_API int saros_address_make(saros_address *address, const char *host, size_t length, int port,
-                                 const char **why);
+SAROS_API int saros_address_make(saros_address *address, const char *host, size_t length, int port, const char **why);
 /* A Unix-domain path of `length` bytes (at most 107); SAROS_EINVAL with *why. Any thread. */
 SAROS_API int saros_address_path(saros_address *address, const char *path, size_t length, const char **why);
 /* Writes the address as saros_address_parse reads it; returns the length. Any thread. */
@@ -74,16 +73,16 @@ SAROS_API size_t saros_address_format(const saros_address *address, char text[SA
 /* ---- operations ----------------------------------------------------------------------------------------------- */
 
 /* X(kind, name): what can be asked for. A kind that a driver cannot do completes with SAROS_ENOSYS. */
-#define SAROS_OPS(X)                                                                                          \
-    X(WAIT, "wait")         /* of somebody who calls saros_complete or saros_post; saros_expect */            \
-    X(TIMER, "timer")       /* saros_timer */                                                                 \
-    X(CONNECT, "connect")   /* handle (empty), address -> 0 and an open handle */                             \
-    X(LISTEN, "listen")     /* handle (empty), address, size = backlog -> 0 and an open handle */             \
-    X(ACCEPT, "accept")     /* handle = listener, accepted = an empty handle -> 0 and that one open */        \
+#define SAROS_OPS(X)                                                                                             \
+    X(WAIT, "wait")         /* of somebody who calls saros_complete or saros_post; saros_expect */               \
+    X(TIMER, "timer")       /* saros_timer */                                                                    \
+    X(CONNECT, "connect")   /* handle (empty), address -> 0 and an open handle */                                \
+    X(LISTEN, "listen")     /* handle (empty), address, size = backlog -> 0 and an open handle */                \
+    X(ACCEPT, "accept")     /* handle = listener, accepted = an empty handle -> 0 and that one open */           \
     X(RECV, "recv")         /* handle, buffer, size -> 1..size, or 0 at the end; buffer NULL: lent, see below */ \
-    X(SEND, "send")         /* handle, data, size -> 1..size */                                               \
-    X(SHUTDOWN, "shutdown") /* handle: no more will be sent -> 0 */                                           \
-    X(NAME, "name")         /* handle, address (out), size = 0 ours, 1 the peer's -> 0 */                     \
+    X(SEND, "send")         /* handle, data, size -> 1..size */                                                  \
+    X(SHUTDOWN, "shutdown") /* handle: no more will be sent -> 0 */                                              \
+    X(NAME, "name")         /* handle, address (out), size = 0 ours, 1 the peer's -> 0 */                        \
     X(CLOSE, "close")       /* handle: ends what is in flight on it, then closes -> 0 */
 
 enum saros_kind {
@@ -108,8 +107,8 @@ struct saros_op {
     };
     size_t   size;
     int64_t  result;
-    uint8_t  kind;  /* enum saros_kind */
-    uint8_t  state; /* enum saros_op_state; read it, do not write it */
+    uint8_t  kind;       /* enum saros_kind */
+    uint8_t  state;      /* enum saros_op_state; read it, do not write it */
     uint8_t  background; /* TIMER: does not keep the loop busy */
     uint8_t  mark;       /* the driver's */
     uint32_t word;       /* the driver's; the timer heap's */
@@ -124,15 +123,15 @@ enum saros_handle_state { SAROS_HANDLE_EMPTY, SAROS_HANDLE_OPENING, SAROS_HANDLE
 /* An open stream or listener. Zero it. It must stay where it is from connect, listen or accept until its CLOSE
  * is told. At most one RECV and one SEND (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16 ACCEPTs. */
 struct saros_handle {
-    saros_handle   *next, *prev;   /* the loop's list of handles */
-    saros_op       *first, *last;  /* in flight on it, oldest first */
-    saros_os_handle os;            /* set by the driver while open */
-    uint8_t         state;         /* enum saros_handle_state */
-    uint8_t         listener;      /* a listener, not a stream */
-    uint8_t         busy;          /* the loop's: which directions have an op */
-    uint8_t         bits;          /* the driver's */
-    uint32_t        slot;          /* the driver's */
-    uintptr_t       word;          /* the driver's */
+    saros_handle   *next, *prev;  /* the loop's list of handles */
+    saros_op       *first, *last; /* in flight on it, oldest first */
+    saros_os_handle os;           /* set by the driver while open */
+    uint8_t         state;        /* enum saros_handle_state */
+    uint8_t         listener;     /* a listener, not a stream */
+    uint8_t         busy;         /* the loop's: which directions have an op */
+    uint8_t         bits;         /* the driver's */
+    uint32_t        slot;         /* the driver's */
+    uintptr_t       word;         /* the driver's */
 };
 #define SAROS_MOST_ACCEPTS 16
 
@@ -165,8 +164,15 @@ SAROS_API bool saros_timer_stop(saros_loop *loop, saros_op *op);
 /* ---- the loop ------------------------------------------------------------------------------------------------- */
 
 /* What happened to an op, for whoever watches. */
-enum saros_event { SAROS_ON_SUBMIT, SAROS_ON_PARK, SAROS_ON_READY, SAROS_ON_TAKE, SAROS_ON_TELL, SAROS_ON_CANCEL,
-                   SAROS_ON_WAIT };
+enum saros_event {
+    SAROS_ON_SUBMIT,
+    SAROS_ON_PARK,
+    SAROS_ON_READY,
+    SAROS_ON_TAKE,
+    SAROS_ON_TELL,
+    SAROS_ON_CANCEL,
+    SAROS_ON_WAIT
+};
 
 /* As lua_Alloc: nsize 0 frees, ptr NULL allocates. Returns NULL where it cannot; never for nsize <= osize. */
 typedef void *(*saros_alloc_fn)(void *user, void *ptr, size_t osize, size_t nsize);
@@ -177,16 +183,17 @@ typedef void (*saros_trace_fn)(void *user, saros_loop *loop, enum saros_event ev
                                int64_t result);
 
 typedef struct saros_config {
-    size_t          size;    /* of this struct, so that it can grow */
-    const char     *driver;  /* a name: that one or fail; "a,b": the first that opens; NULL: the best that opens */
-    saros_alloc_fn  alloc;   /* NULL: malloc and free */
-    saros_report_fn report;  /* NULL: silent */
-    saros_trace_fn  trace;   /* NULL: none */
-    void           *user;    /* given to the three above */
-    uint64_t        seed;    /* of whatever is random; 0: a fresh one */
+    size_t          size;        /* of this struct, so that it can grow */
+    const char     *driver;      /* a name: that one or fail; "a,b": the first that opens; NULL: the best that opens */
+    saros_alloc_fn  alloc;       /* NULL: malloc and free */
+    saros_report_fn report;      /* NULL: silent */
+    saros_trace_fn  trace;       /* NULL: none */
+    void           *user;        /* given to the three above */
+    uint64_t        seed;   /* for drivers that draw something at random; none of today's does */
     int             descriptors; /* select: its largest set, 0 its own; for tests of limits */
 } saros_config;
-#define SAROS_CONFIG_INIT {.size = sizeof(saros_config)}
+#define SAROS_CONFIG_INIT \
+    { .size = sizeof(saros_config) }
 
 /* Opens a loop on a driver. 0 and *loop; or the error, with the reason in words in why[0..size). The loop is for
  * the thread that calls. The caller closes it with saros_close. */
@@ -209,9 +216,9 @@ enum saros_outcome {
 };
 typedef struct saros_status {
     enum saros_outcome outcome;
-    int        error;
-    saros_time used; /* spent in this call, blocking not counted */
-    saros_time next; /* the next deadline, on saros_now's clock; SAROS_FOREVER: none */
+    int                error;
+    saros_time         used; /* spent in this call, blocking not counted */
+    saros_time         next; /* the next deadline, on saros_now's clock; SAROS_FOREVER: none */
 } saros_status;
 
 /* Runs turns: asks the driver, tells what is finished, until nothing is ready or the budget is spent. Blocks at most
@@ -230,7 +237,7 @@ SAROS_API saros_time saros_now(saros_loop *loop);
 /* Are we inside saros_step? */
 SAROS_API bool saros_running(const saros_loop *loop);
 /* How many driver operations, timers and ready operations there are. */
-SAROS_API size_t saros_pending(const saros_loop *loop);
+SAROS_API size_t      saros_pending(const saros_loop *loop);
 SAROS_API const char *saros_driver_name(const saros_loop *loop);
 /* A descriptor that is readable when a step would find something; SAROS_NO_HANDLE where the driver has none. */
 SAROS_API saros_os_handle saros_pollable(const saros_loop *loop);

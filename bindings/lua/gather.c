@@ -13,12 +13,13 @@ typedef struct gather gather;
 typedef struct node {
     saros_waiter wait;
     gather      *owner;
-    bool         owned; /* the gather itself started it */
+    saros_task  *owned; /* the gather itself started it; else NULL */
 } node;
 
 struct gather {
     saros_task *task;
     int         count, pending;
+    bool        started;                              /* all that it has to start */
     bool        return_errors, to_table, all_results; /* all_results: of the only one */
     node        nodes[];
 };
@@ -159,19 +160,20 @@ static void check_items(lua_State *L, const gather *all) {
 }
 
 /* Makes an awaitable of item i: functions are spawned, objects with __await get a task that awaits them. */
-static bool to_awaitable(lua_State *L, saros_rt *rt, int i) {
-    if (saros_to_awaitable(L, rt->lua, i) != NULL) return false;
+static saros_task *to_awaitable(lua_State *L, saros_rt *rt, int i) {
+    saros_task *task;
+    if (saros_to_awaitable(L, rt->lua, i) != NULL) return NULL;
     if (lua_isfunction(L, i)) {
         lua_pushvalue(L, i);
-        saros_spawn(L, rt, 0, NULL);
+        task = saros_spawn(L, rt, 0, NULL);
     } else {
         lua_pushlightuserdata(L, rt->lua);
         lua_pushcclosure(L, await_one, 1);
         lua_pushvalue(L, i);
-        saros_spawn(L, rt, 1, NULL);
+        task = saros_spawn(L, rt, 1, NULL);
     }
     lua_replace(L, i);
-    return true;
+    return task;
 }
 
 /* count awaitables are on the stack, alone: puts the block below them. */
@@ -186,6 +188,7 @@ static gather *make_block(lua_State *L, saros_task *task, int count) {
 }
 
 static int start(lua_State *L, gather *all) {
+    all->started = true;
     raise_first(L, all);
     if (link_all(L, all, false) == 0) return saros_answer(L, all->task, results(L, all));
     return wait_more(L, all);
@@ -222,14 +225,18 @@ static int gather_start(lua_State *L) {
 /* saros.run inside a task: the function is a child, owned like a gathered one; all its results. */
 int saros_run_child(lua_State *L) {
     saros_task *task = saros_begin(L, "saros.run");
-    saros_spawn(L, task->rt, lua_gettop(L) - 1, NULL);
-    gather *all = make_block(L, task, 1);
-    all->all_results = all->nodes[0].owned = true;
+    gather     *all = make_block(L, task, 1);
+    all->nodes[0].owned = saros_spawn(L, task->rt, lua_gettop(L) - 2, NULL);
+    all->all_results = true;
     return start(L, all);
 }
 
+/* What was spawned before a spawn that failed must not begin. */
 static int block_closed(lua_State *L) {
-    unlink_all(saros_check(L, 1, SAROS_T_GATHER));
+    gather *all = saros_check(L, 1, SAROS_T_GATHER);
+    unlink_all(all);
+    for (int i = 0; i < all->count && !all->started; i++)
+        if (all->nodes[i].owned != NULL) saros_task_cancel(all->nodes[i].owned);
     return 0;
 }
 

@@ -102,7 +102,7 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
     }
     saros_calls_cancel(rt);
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);
-    while (rt->scopes != NULL) saros_scope_free(rt->scopes);
+    saros_scopes_free(rt);
     free_lists(rt);
     rt->loop = NULL;
     if (rt->owned) saros_close(loop);
@@ -158,7 +158,8 @@ static int raise_unfinished(lua_State *L, saros_rt *rt, int error) {
         return luaL_error(L, "the loop broke down: driver %s: %s (%s)", saros_driver_name(rt->loop),
                           saros_error_text(error), saros_error_name(error));
     if (stopped) return luaL_error(L, "the loop was stopped before its main function had ended");
-    saros_describe_tasks(L, rt, 10);
+    rt->deadlocked = true;
+    saros_describe_tasks(L, rt, 10, true);
     return luaL_error(L, "deadlock: nothing can wake what waits: %s", lua_tostring(L, -1));
 }
 
@@ -167,6 +168,10 @@ static saros_task *run_main(lua_State *L, saros_rt *rt, int nargs) {
     check_can_run(L, rt);
     saros_task *outer = rt->main, *task = saros_spawn(L, rt, nargs, NULL);
     rt->main = task;
+    saros_box(L, &task->is, -1);
+    lua_pushliteral(L, "main");
+    lua_setfield(L, -2, "name");
+    lua_pop(L, 1);
     int error = run_core(L, rt);
     rt->main = outer;
     if (task->is.fate == SAROS_PENDING) raise_unfinished(L, rt, error);

@@ -14,25 +14,38 @@ const char *saros_task_name(lua_State *L, saros_task *task, int index) {
     return lua_pushfstring(L, "task-%d", (int)task->id);
 }
 
-void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most) {
-    luaL_Buffer buffer;
-    size_t      shown = 0;
-    luaL_buffinit(L, &buffer);
+/* Pushes " waits at x.lua:9" for a task that is suspended in a script's function, else "". */
+static void push_wait(lua_State *L, const saros_task *task) {
+    lua_Debug ar;
+    for (int level = 0; task->co != NULL && lua_getstack(task->co, level, &ar); level++) {
+        lua_getinfo(task->co, "Sl", &ar);
+        if (ar.currentline < 0) continue;
+        lua_pushfstring(L, " waits at %s:%d", ar.short_src, ar.currentline);
+        return;
+    }
+    lua_pushliteral(L, "");
+}
+
+void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits) {
+    size_t shown = 0;
+    lua_pushliteral(L, "");
     for (saros_task *task = rt->first; task != NULL; task = task->next) {
+        if (task->is.fate != SAROS_PENDING) continue;
         if (shown++ == most) {
             lua_pushfstring(L, " and %d more", (int)(rt->live - most));
-            luaL_addvalue(&buffer);
+            lua_concat(L, 2);
             break;
         }
-        if (shown > 1) luaL_addstring(&buffer, ", ");
+        lua_pushstring(L, shown > 1 ? ", " : "");
         saros_task_push(L, task);
-        const char *name = saros_task_name(L, task, lua_gettop(L));
-        lua_pushfstring(L, "%s (%s:%d)", name, task->place, task->line);
-        lua_replace(L, -3);
-        lua_pop(L, 1);
-        luaL_addvalue(&buffer);
+        saros_task_name(L, task, lua_gettop(L));
+        lua_remove(L, -2);
+        if (task->line > 0) lua_pushfstring(L, " (%s:%d)", task->place, task->line);
+        else lua_pushliteral(L, "");
+        if (waits) push_wait(L, task);
+        else lua_pushliteral(L, "");
+        lua_concat(L, 5);
     }
-    luaL_pushresult(&buffer);
 }
 
 static int to_text(lua_State *L) {

@@ -97,7 +97,8 @@ struct saros_scope {
     saros_time   deadline; /* SAROS_FOREVER: none */
     struct scope_object *object; /* the script's end of it; NULL: none */
     saros_scope *next, *prev; /* the host's scopes of rt */
-    bool         cancelled, expired, shield, left, host;
+    bool         cancelled, expired, shield, left, host, released;
+    size_t       tasks; /* of a host's scope: those that were spawned in it and live */
     char         reason[64]; /* of a host's cancel; a script's is a Lua value kept under the scope's address */
 };
 
@@ -137,7 +138,7 @@ struct saros_rt {
     const char   *last_place;
     saros_guest   guest;           /* an attached one's place on its loop */
     int           self, tables[3]; /* in the registry: the userdata; threads, starts, anchors */
-    bool          owned, running, closing, interrupted, stopped_by_script;
+    bool          owned, running, closing, interrupted, stopped_by_script, deadlocked;
     saros_time    report_after;
 };
 
@@ -245,7 +246,8 @@ void saros_observe(saros_awaitable *is); /* somebody has seen its error: it need
 const char *saros_task_name(lua_State *L, saros_task *task, int index); /* pushes a string */
 void saros_task_report(saros_task *task); /* an error that nobody awaited */
 const char *saros_text_of(lua_State *L, int index); /* pushes it as tostring gives it; never raises but for memory */
-void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most); /* pushes "a (x.lua:3), b (x.lua:9)" */
+/* Pushes "a (x.lua:3), b (x.lua:9)", where they were spawned; with waits also where they wait. */
+void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits);
 
 /* ---- time.c, error.c ------------------------------------------------------------------------------------------ */
 
@@ -263,7 +265,8 @@ void  saros_push_reason(lua_State *L, const saros_task *task); /* of the cancell
 bool  saros_is_own_cancel(lua_State *L, int index); /* a cancellation that pcall must pass on */
 void  saros_scope_enter(saros_scope *scope, saros_task *task);
 void  saros_scope_leave(saros_scope *scope);
-void  saros_scope_forget(saros_task *task); /* a killed task's scopes */
+void  saros_scope_forget(saros_task *task); /* a task that has ended leaves its scopes */
+void  saros_scopes_free(saros_rt *rt); /* the host's, whose loop closes; no task lives */
 extern const luaL_Reg saros_task_cancel_method[];
 
 /* ---- gather.c, net.c, stream_read.c, stream_write.c ------------------------------------------------------------ */

@@ -166,9 +166,19 @@ void saros_scope_leave(saros_scope *scope) {
     if (saros_timer_stop(loop, &scope->timer)) free_scope(loop, scope);
 }
 
+static void free_host_scope(saros_scope *scope) {
+    saros_rt *rt = scope->rt;
+    if (scope->prev != NULL) scope->prev->next = scope->next;
+    else rt->scopes = scope->next;
+    if (scope->next != NULL) scope->next->prev = scope->prev;
+    free_scope(rt->loop, scope);
+}
+
 void saros_scope_forget(saros_task *task) {
     while (task->scope != NULL && !task->scope->host) saros_scope_leave(task->scope);
+    saros_scope *outermost = task->scope;
     task->scope = NULL;
+    if (outermost != NULL && --outermost->tasks == 0 && outermost->released) free_host_scope(outermost);
     if (task->cancelled) saros_drop(task->rt, (const char *)task + 1);
 }
 
@@ -333,25 +343,18 @@ void saros_scope_cancel(saros_scope *scope, const char *reason) {
     if (scope->cancelled) return;
     scope->cancelled = true;
     snprintf(scope->reason, sizeof scope->reason, "%s", reason != NULL ? reason : "");
-    for (saros_task *task = scope->rt != NULL ? scope->rt->first : NULL; task != NULL; task = task->next)
+    for (saros_task *task = scope->rt->first; task != NULL; task = task->next)
         if (in_chain(task, scope)) saros_task_poke(task);
 }
 
-static void unchain(saros_task *task, const saros_scope *gone) {
-    for (saros_scope **link = &task->scope; *link != NULL; link = &(*link)->parent)
-        if (*link == gone) {
-            *link = gone->parent;
-            return;
-        }
+/* Its tasks may be on their way out with its cancellation: so it stays until the last of them has ended. */
+void saros_scope_free(saros_scope *scope) {
+    scope->released = true;
+    if (scope->tasks == 0) free_host_scope(scope);
 }
 
-void saros_scope_free(saros_scope *scope) {
-    saros_rt *rt = scope->rt;
-    for (saros_task *task = rt->first; task != NULL; task = task->next) unchain(task, scope);
-    if (scope->prev != NULL) scope->prev->next = scope->next;
-    else rt->scopes = scope->next;
-    if (scope->next != NULL) scope->next->prev = scope->prev;
-    free_scope(rt->loop, scope);
+void saros_scopes_free(saros_rt *rt) {
+    while (rt->scopes != NULL) free_host_scope(rt->scopes);
 }
 
 void saros_open_scope(lua_State *L) {

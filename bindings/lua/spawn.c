@@ -45,9 +45,10 @@ static void record_place(lua_State *L, saros_task *task) {
 
 /* ---- places in the loop's tables ------------------------------------------------------------------------------ */
 
-/* 0 without memory. Room for giving the place back is made here, so that that cannot fail. */
-static uint32_t take_slot(saros_rt *rt, saros_slots *slots) {
-    if (slots->count > 0) return slots->free[--slots->count];
+/* The place that would be taken next; 0 without memory. Room for giving it back is made here, so that that cannot fail.
+ * It is taken only when its value is in the table: until then something may raise. */
+static uint32_t next_slot(saros_rt *rt, saros_slots *slots) {
+    if (slots->count > 0) return slots->free[slots->count - 1];
     if (slots->made == slots->room) {
         uint32_t  room = slots->room > 0 ? slots->room * 2 : 16;
         uint32_t *list = saros_realloc(rt->loop, slots->free, slots->room * sizeof *list, room * sizeof *list);
@@ -55,7 +56,12 @@ static uint32_t take_slot(saros_rt *rt, saros_slots *slots) {
         slots->free = list;
         slots->room = room;
     }
-    return ++slots->made;
+    return slots->made + 1;
+}
+
+static void take_slot(saros_slots *slots) {
+    if (slots->count > 0) slots->count--;
+    else slots->made++;
 }
 
 static void give_slot(saros_slots *slots, uint32_t slot) { slots->free[slots->count++] = slot; }
@@ -74,11 +80,12 @@ static void clear_slot(saros_rt *rt, saros_slots *slots, int which, uint32_t slo
 /* protected: one more idle coroutine. */
 static int new_worker(lua_State *L) {
     saros_rt *rt = lua_touserdata(L, 1);
-    uint32_t  slot = take_slot(rt, &rt->threads);
-    if (slot == 0) return luaL_error(L, "not enough memory");
     saros_push_table(L, rt, SAROS_THREADS);
-    lua_State *co = lua_newthread(L); /* if this raises the place is lost, and with it very little */
+    lua_State *co = lua_newthread(L);
+    uint32_t   slot = next_slot(rt, &rt->threads); /* finalizers that lua_newthread ran may have spawned */
+    if (slot == 0) return luaL_error(L, "not enough memory");
     lua_rawseti(L, -2, (lua_Integer)slot);
+    take_slot(&rt->threads);
     rt->idle[rt->idle_count++] = (saros_worker){co, slot};
     return 0;
 }
@@ -91,17 +98,18 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
     if (nargs > MOST_ARGUMENTS) luaL_error(L, "saros.spawn: too many arguments (at most 250)");
     if (nargs > SURE_ROOM) luaL_checkstack(L, 8, "saros.spawn");
     saros_task *task = saros_new(L, rt->lua, SAROS_T_TASK, sizeof *task, 1 + nargs);
-    uint32_t    slot = take_slot(rt, &rt->starts);
-    if (slot == 0) luaL_error(L, "saros.spawn: not enough memory");
     for (int i = 0; i <= nargs; i++) { /* they wait in the task's user values */
         lua_pushvalue(L, first + i);
         lua_setiuservalue(L, -2, 1 + i);
     }
     lua_replace(L, first); /* the task, in the function's place */
     lua_settop(L, first);
+    uint32_t slot = next_slot(rt, &rt->starts);
+    if (slot == 0) luaL_error(L, "saros.spawn: not enough memory");
     saros_push_table(L, rt, SAROS_STARTS);
     lua_pushvalue(L, first);
     lua_rawseti(L, -2, (lua_Integer)slot);
+    take_slot(&rt->starts);
     lua_pop(L, 1);
     task->is.task = true;
     task->rt = rt;
@@ -109,6 +117,7 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
     task->args = (uint16_t)nargs;
     task->id = ++rt->lua->tasks;
     task->scope = scope;
+    if (scope != NULL) scope->tasks++; /* a host's */
     task->op.done = saros_task_told;
     task->cancelled = rt->closing; /* too late to begin anything */
     record_place(L, task);
@@ -178,6 +187,8 @@ bool saros_task_begin(saros_rt *rt, saros_task *task) {
     saros_worker worker = rt->idle[rt->idle_count - 1];
     if (!lua_checkstack(L, args + 8) || (args > SURE_ROOM && !lua_checkstack(worker.co, args + 8))) return false;
     rt->idle_count--;
+    if (lua_gethook(L) != NULL || lua_gethook(worker.co) != NULL) /* a hook is inherited, as by any new coroutine */
+        lua_sethook(worker.co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
     lua_pushcfunction(worker.co, saros_task_body);
     saros_push_table(L, rt, SAROS_STARTS);
     lua_rawgeti(L, -1, (lua_Integer)task->start);
@@ -221,7 +232,6 @@ void saros_task_release(saros_rt *rt, saros_task *task, bool well) {
     task->co = NULL;
     /* After a good end nothing is on the coroutine's stack: the body returns no values. */
     if (well && !task->handed_out && rt->idle_count < SAROS_MOST_IDLE && rt->lua->installed) {
-        if (lua_gethook(co) != NULL) lua_sethook(co, NULL, 0, 0);
         rt->idle[rt->idle_count++] = (saros_worker){co, task->slot};
     } else {
         clear_slot(rt, &rt->threads, SAROS_THREADS, task->slot);

@@ -305,6 +305,10 @@ static int start(lua_State *L, saros_stream *stream, lua_KContext ctx, const cha
     if (stream->rt == NULL) return saros_closed(L);
     if (stream->reader != NULL) return saros_fail(L, SAROS_EBUSY, "%s: another task is reading this stream", what);
     if (stream->rt != task->rt) return luaL_error(L, "%s: the stream belongs to another loop", what);
+    if (stream->lent) { /* memory ran out in the middle of the last call: what it was lent is gone by now */
+        stream->error = SAROS_ENOMEM;
+        saros_stream_forget_buffer(stream);
+    }
     give_back(stream); /* where memory ran out in the middle of the last call; and it looked for something else */
     return pump(L, stream, task, ctx, true);
 }

@@ -90,7 +90,7 @@ static void end_task(saros_rt *rt, saros_task *task, bool well) {
     saros_scope_forget(task);
     saros_abandon(rt->loop, &task->op); /* its coroutine may have been closed behind the loop's back */
     saros_task_release(rt, task, well);
-    if (task->handed_out && task->is.fate != SAROS_FAILED) saros_drop(rt, task);
+    if ((task->handed_out || !well) && task->is.fate != SAROS_FAILED) saros_drop(rt, task); /* if it was to fail */
     if (task->is.fate == SAROS_FAILED) {
         /* It is anchored. Its op is free now, and becomes the timer after which nobody came for the error; the timer
          * is told early when somebody does. */
@@ -120,6 +120,13 @@ void saros_task_forget(saros_task *task) {
     saros_drop(rt, task);
 }
 
+/* Onto rt->L: its own coroutine's stack, which is about to go, may be all that holds it. False: nothing was pushed. */
+static bool hold(saros_rt *rt, saros_task *task) {
+    if (!lua_checkstack(rt->L, 4)) return false;
+    saros_task_push(rt->L, task);
+    return true;
+}
+
 /* protected: the coroutine is broken in a way that its own protected call could not catch. p: the task. */
 static int fail_broken(lua_State *L) {
     saros_task *task = lua_touserdata(L, 1);
@@ -143,6 +150,7 @@ static int fail_broken(lua_State *L) {
 }
 
 static void break_task(saros_rt *rt, saros_task *task) {
+    bool held = hold(rt, task);
     bool settled = saros_protected(rt, fail_broken, task, "a task");
     if (!settled && task->is.fate == SAROS_PENDING) { /* its value stays nil; the reason was reported */
         task->is.fate = SAROS_CANCELLED;
@@ -150,6 +158,7 @@ static void break_task(saros_rt *rt, saros_task *task) {
     }
     close_coroutine(rt, task);
     end_task(rt, task, false);
+    if (held) lua_pop(rt->L, 1);
 }
 
 /* THE ONE PLACE THAT RESUMES. */
@@ -190,18 +199,19 @@ uint32_t saros_trace_task(const saros_op *op) {
 
 /* ---- awaiting ------------------------------------------------------------------------------------------------- */
 
-/* The name under which the function on top (popped) is known: "table.sort". Pushes it; NULL and nothing where it is in
- * no loaded module. */
-static const char *module_name(lua_State *L) {
-    int f = lua_gettop(L);
+/* The name under which the function on top (popped) is known in Lua's library or ours: "table.sort". Pushes it; NULL and
+ * nothing where it has none. */
+static const char *known_name(lua_State *L) {
+    static const char *const modules[] = {LUA_GNAME, LUA_TABLIBNAME, LUA_STRLIBNAME, LUA_COLIBNAME, "saros", NULL};
+    int                      f = lua_gettop(L);
     lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    for (lua_pushnil(L); lua_next(L, f + 1) != 0; lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || !lua_istable(L, -1)) continue;
-        for (lua_pushnil(L); lua_next(L, f + 3) != 0; lua_pop(L, 1)) {
+    for (const char *const *module = modules; *module != NULL; module++) {
+        lua_settop(L, f + 1);
+        if (lua_getfield(L, f + 1, *module) != LUA_TTABLE) continue;
+        for (lua_pushnil(L); lua_next(L, f + 2) != 0; lua_pop(L, 1)) {
             if (lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, f)) continue;
-            const char *module = lua_tostring(L, f + 2), *name = lua_tostring(L, f + 4);
-            if (strcmp(module, LUA_GNAME) == 0) lua_pushstring(L, name);
-            else lua_pushfstring(L, "%s.%s", module, name);
+            if (module == modules) lua_pushvalue(L, -2);
+            else lua_pushfstring(L, "%s.%s", *module, lua_tostring(L, -2));
             lua_replace(L, f);
             lua_settop(L, f);
             return lua_tostring(L, f);
@@ -217,7 +227,7 @@ static int not_yieldable(lua_State *L, const char *what) {
     luaL_checkstack(L, 8, what);
     for (int level = 1; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Snf", &ar);
-        const char *known = *ar.what == 'C' ? module_name(L) : (lua_pop(L, 1), NULL), *name = known;
+        const char *known = *ar.what == 'C' ? known_name(L) : (lua_pop(L, 1), NULL), *name = known;
         if (known == NULL && *ar.what == 'C') name = ar.name;
         bool yields = known != NULL && (strcmp(known, "pcall") == 0 || strcmp(known, "xpcall") == 0 ||
                                         strcmp(known, "dofile") == 0 || strncmp(known, "saros.", 6) == 0);
@@ -301,7 +311,9 @@ int saros_answer(lua_State *L, saros_task *task, int n) {
 /* ---- cancel, kill --------------------------------------------------------------------------------------------- */
 
 void saros_task_poke(saros_task *task) {
-    if (task->rt != NULL && task->suspended && saros_is_cancelled(task)) saros_cancel(task->rt->loop, &task->op);
+    if (task->rt == NULL || !task->suspended || !saros_is_cancelled(task)) return;
+    saros_wait_unlink(&task->wait); /* now: nothing may be handed to it any more, which would be lost */
+    saros_cancel(task->rt->loop, &task->op);
 }
 
 void saros_task_cancel(saros_task *task) {
@@ -312,17 +324,15 @@ void saros_task_cancel(saros_task *task) {
 
 /* For a loop that closes: its coroutine is closed where it stands; the op, if one flies, is told to nobody. */
 void saros_task_kill(saros_task *task) {
-    saros_rt  *rt = task->rt;
-    lua_State *L = rt->L;
-    bool       kept = lua_checkstack(L, 4);
-    if (kept) saros_task_push(L, task); /* its own stack, which is about to go, may be all that holds it */
+    saros_rt *rt = task->rt;
+    bool      held = hold(rt, task);
     saros_wait_unlink(&task->wait);
     saros_abandon(rt->loop, &task->op);
     if (task->is.fate == SAROS_PENDING) task->is.fate = SAROS_CANCELLED;
     close_coroutine(rt, task);
     saros_wake_all(&task->is.waiters, 0);
     end_task(rt, task, false);
-    if (kept) lua_pop(L, 1);
+    if (held) lua_pop(rt->L, 1);
 }
 
 /* ---- the module's part ---------------------------------------------------------------------------------------- */
@@ -353,6 +363,7 @@ static int all_tasks(lua_State *L) {
     lua_Integer i = 0;
     lua_createtable(L, (int)rt->live, 0);
     for (saros_task *task = rt->first; task != NULL; task = task->next) {
+        if (task->is.fate != SAROS_PENDING) continue; /* its coroutine is being closed: it is not found there */
         saros_task_push(L, task);
         lua_rawseti(L, -2, ++i);
     }

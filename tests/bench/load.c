@@ -34,33 +34,33 @@
 enum { EVENTS = 256, SLIDE = 4096, SUB_BITS = 6, SUBS = 1 << SUB_BITS, BUCKETS = 64 * SUBS };
 
 struct options {
-    size_t connections, size;
+    size_t   connections, size;
     uint64_t requests;
-    double seconds, warmup, limit;
-    int server_cpu, cpu;
+    double   seconds, warmup, limit;
+    int      server_cpu, cpu;
 };
 
 struct connection {
-    int fd;
-    bool blocked; /* EPOLLOUT is asked for */
-    size_t sent, got;
+    int         fd;
+    bool        blocked; /* EPOLLOUT is asked for */
+    size_t      sent, got;
     const char *message;
-    uint64_t at, replies; /* when the message in flight was started; how many came back */
+    uint64_t    at, replies; /* when the message in flight was started; how many came back */
 };
 
 static struct options options = {
     .connections = 64, .size = 64, .warmup = 0.3, .limit = 30, .server_cpu = -1, .cpu = -1};
-static pid_t server;
-static int server_output;
+static pid_t                 server;
+static int                   server_output;
 static volatile sig_atomic_t interrupted;
 
-static int poller;
+static int                poller;
 static struct connection *connections;
-static char *pattern;              /* size + SLIDE bytes; each message is a window into it */
-static char *received;             /* size + 1 bytes, so that a byte too many is seen */
-static uint64_t started, finished; /* messages, over all connections */
-static uint64_t allowed = UINT64_MAX;
-static uint64_t histogram[BUCKETS], slowest;
+static char              *pattern;           /* size + SLIDE bytes; each message is a window into it */
+static char              *received;          /* size + 1 bytes, so that a byte too many is seen */
+static uint64_t           started, finished; /* messages, over all connections */
+static uint64_t           allowed = UINT64_MAX;
+static uint64_t           histogram[BUCKETS], slowest;
 
 static void interrupt(int number) { interrupted = number; }
 
@@ -142,11 +142,11 @@ static void start_server(char **command) {
 }
 
 static int read_port(void) {
-    char text[512];
+    char   text[512];
     size_t length = 0;
     while (length < sizeof text - 1) {
         struct pollfd ready = {.fd = server_output, .events = POLLIN};
-        int count = poll(&ready, 1, 100);
+        int           count = poll(&ready, 1, 100);
         check_interrupted();
         if (count <= 0) continue;
         ssize_t n = read(server_output, text + length, sizeof text - 1 - length);
@@ -157,7 +157,7 @@ static int read_port(void) {
         if (!line || !strchr(line, '\n')) continue;
         *strchr(line, '\n') = 0;
         char *colon = strrchr(line, ':');
-        int port = colon ? atoi(colon + 1) : 0;
+        int   port = colon ? atoi(colon + 1) : 0;
         if (port <= 0 || port > 65535) fail("no port in \"%s\"", line);
         return port;
     }
@@ -217,13 +217,13 @@ static void send_next(struct connection *c, uint64_t time) {
 /* 64 buckets for every power of two: percentiles are right to 1.6 % without keeping every value. */
 static void record(uint64_t latency) {
     uint64_t value = latency < SUBS ? SUBS : latency;
-    int shift = 63 - __builtin_clzll(value) - SUB_BITS;
+    int      shift = 63 - __builtin_clzll(value) - SUB_BITS;
     histogram[((uint64_t)shift << SUB_BITS) + ((value >> shift) - SUBS)]++;
     if (latency > slowest) slowest = latency;
 }
 
 static void pull(struct connection *c) {
-    size_t missing = options.size - c->got;
+    size_t  missing = options.size - c->got;
     ssize_t n = recv(c->fd, received, missing + 1, MSG_DONTWAIT);
     if (n < 0) {
         if (errno == EAGAIN || errno == EINTR) return;
@@ -243,7 +243,7 @@ static void pull(struct connection *c) {
 
 static void turn(void) {
     struct epoll_event events[EVENTS];
-    int count = epoll_wait(poller, events, EVENTS, 0);
+    int                count = epoll_wait(poller, events, EVENTS, 0);
     if (count < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
     for (int i = 0; i < count; i++) {
         struct connection *c = events[i].data.ptr;
@@ -321,25 +321,16 @@ static char **read_options(int count, char **arguments) {
     int i = 1;
     for (; i + 1 < count && strcmp(arguments[i], "--") != 0; i += 2) {
         const char *name = arguments[i];
-        double value = strtod(arguments[i + 1], NULL);
-        if (!strcmp(name, "--connections"))
-            options.connections = (size_t)value;
-        else if (!strcmp(name, "--size"))
-            options.size = (size_t)value;
-        else if (!strcmp(name, "--requests"))
-            options.requests = (uint64_t)value;
-        else if (!strcmp(name, "--seconds"))
-            options.seconds = value;
-        else if (!strcmp(name, "--warmup"))
-            options.warmup = value;
-        else if (!strcmp(name, "--limit"))
-            options.limit = value;
-        else if (!strcmp(name, "--server-cpu"))
-            options.server_cpu = (int)value;
-        else if (!strcmp(name, "--cpu"))
-            options.cpu = (int)value;
-        else
-            fail("unknown option %s", name);
+        double      value = strtod(arguments[i + 1], NULL);
+        if (!strcmp(name, "--connections")) options.connections = (size_t)value;
+        else if (!strcmp(name, "--size")) options.size = (size_t)value;
+        else if (!strcmp(name, "--requests")) options.requests = (uint64_t)value;
+        else if (!strcmp(name, "--seconds")) options.seconds = value;
+        else if (!strcmp(name, "--warmup")) options.warmup = value;
+        else if (!strcmp(name, "--limit")) options.limit = value;
+        else if (!strcmp(name, "--server-cpu")) options.server_cpu = (int)value;
+        else if (!strcmp(name, "--cpu")) options.cpu = (int)value;
+        else fail("unknown option %s", name);
     }
     if (i + 1 >= count) fail("no command: its words stand after --");
     if (!options.connections || !options.size) fail("--connections and --size must not be 0");

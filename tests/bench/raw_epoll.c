@@ -21,13 +21,13 @@ enum { BUFFER_SIZE = 64 * 1024, EVENTS = 256, ACCEPT_BATCH = 64, DESCRIPTORS = 6
 
 /* What a full socket did not take. While it is not empty the connection is not read. */
 struct rest {
-    char *data;
+    char  *data;
     size_t at, end;
 };
 
-static int poller;
-static int listener;
-static char buffer[BUFFER_SIZE];
+static int         poller;
+static int         listener;
+static char        buffer[BUFFER_SIZE];
 static struct rest rests[DESCRIPTORS];
 
 static void fail(const char *what) {
@@ -58,7 +58,7 @@ static void keep(int fd, const char *data, size_t size) {
 
 static void send_rest(int fd) {
     struct rest *rest = &rests[fd];
-    ssize_t n = send(fd, rest->data + rest->at, rest->end - rest->at, MSG_NOSIGNAL);
+    ssize_t      n = send(fd, rest->data + rest->at, rest->end - rest->at, MSG_NOSIGNAL);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR) drop(fd);
         return;
@@ -101,7 +101,7 @@ static void accept_batch(void) {
 
 static void start(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
+    socklen_t          length = sizeof address;
     listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener < 0) fail("socket");
     if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0) fail("bind");
@@ -122,12 +122,9 @@ int main(void) {
         if (count < 0 && errno != EINTR) fail("epoll_wait");
         for (int i = 0; i < count; i++) {
             int fd = events[i].data.fd;
-            if (fd == listener)
-                accept_batch();
-            else if (rests[fd].data)
-                send_rest(fd);
-            else
-                echo(fd);
+            if (fd == listener) accept_batch();
+            else if (rests[fd].data) send_rest(fd);
+            else echo(fd);
         }
     }
 }

@@ -25,7 +25,7 @@ extern char **environ;
 
 static volatile sig_atomic_t child;
 static volatile sig_atomic_t stopped;
-static int null_output;
+static int                   null_output;
 
 static void stop(int number) {
     stopped = number;
@@ -51,25 +51,24 @@ static double run(char **command, bool show, int limit) {
     posix_spawn_file_actions_init(&actions);
     if (!show) posix_spawn_file_actions_adddup2(&actions, null_output, STDOUT_FILENO);
     pid_t pid;
-    int status = 0;
+    int   status = 0;
     alarm((unsigned)limit);
     double begin = now_ms();
-    int error = posix_spawnp(&pid, command[0], &actions, NULL, command, environ);
+    int    error = posix_spawnp(&pid, command[0], &actions, NULL, command, environ);
     if (error) {
         fprintf(stderr, "bench_start: %s: %s\n", command[0], strerror(error));
         exit(1);
     }
     child = pid;
     if (stopped) kill(pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
     double time = now_ms() - begin;
     child = 0;
     alarm(0);
     posix_spawn_file_actions_destroy(&actions);
     if (stopped || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         const char *how = WIFEXITED(status) ? "status" : "signal";
-        int number = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+        int         number = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
         fprintf(stderr, "bench_start: %s ended with %s %d%s\n", command[0], how, number,
                 stopped == SIGALRM ? ": over the time limit" : "");
         exit(1);
@@ -99,7 +98,7 @@ static void usage(void) {
 }
 
 int main(int count, char **arguments) {
-    int runs = 40, limit = 60, i = 1;
+    int  runs = 40, limit = 60, i = 1;
     bool show = false;
     for (; i < count && strcmp(arguments[i], "--") != 0; i++) {
         const char *name = arguments[i];
@@ -108,14 +107,10 @@ int main(int count, char **arguments) {
             continue;
         }
         if (++i >= count) usage();
-        if (!strcmp(name, "--runs"))
-            runs = atoi(arguments[i]);
-        else if (!strcmp(name, "--cpu"))
-            pin(atoi(arguments[i]));
-        else if (!strcmp(name, "--limit"))
-            limit = atoi(arguments[i]);
-        else
-            usage();
+        if (!strcmp(name, "--runs")) runs = atoi(arguments[i]);
+        else if (!strcmp(name, "--cpu")) pin(atoi(arguments[i]));
+        else if (!strcmp(name, "--limit")) limit = atoi(arguments[i]);
+        else usage();
     }
     if (i + 1 >= count || runs < 1 || limit < 1) usage();
     null_output = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -123,9 +118,7 @@ int main(int count, char **arguments) {
     sigaction(SIGALRM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    if (show)
-        run(arguments + i + 1, true, limit);
-    else
-        repeat(arguments + i + 1, runs, limit);
+    if (show) run(arguments + i + 1, true, limit);
+    else repeat(arguments + i + 1, runs, limit);
     return 0;
 }

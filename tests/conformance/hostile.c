@@ -112,7 +112,7 @@ static void a_copy_elsewhere_does_not_outlive_our_close(void **state) {
     }
 }
 
-/* ---- limits ------------------------------------------------------------------------------------------------------------------- */
+/* ---- limits ----------------------------------------------------------------------------------------------------- */
 
 static void low_limit(saros_config *config) { config->descriptors = descriptors_open() + 12; }
 

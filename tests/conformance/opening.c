@@ -14,7 +14,7 @@
 
 static char buffer[64];
 
-/* ---- connect ------------------------------------------------------------------------------------------------------- */
+/* ---- connect ---------------------------------------------------------------------------------------------------- */
 
 static void a_connection_is_made_and_carries_bytes(void **state) {
     static const int families[] = {SAROS_INET, SAROS_INET6, SAROS_UNIX};
@@ -142,7 +142,7 @@ static void a_loop_closes_whatever_connects_and_waits(void **state) {
     empty_queue(&f);
 }
 
-/* ---- listen and accept ---------------------------------------------------------------------------------------------- */
+/* ---- listen and accept ------------------------------------------------------------------------------------------ */
 
 static void a_listen_that_fails_leaves_no_handle(void **state) {
     world        *w = *state;
@@ -271,7 +271,7 @@ static void what_nobody_accepted_is_closed_with_its_listener(void **state) {
     }
 }
 
-/* ---- names and dress -------------------------------------------------------------------------------------------------- */
+/* ---- names and dress -------------------------------------------------------------------------------------------- */
 
 static void both_ends_know_their_names(void **state) {
     world        *w = *state;

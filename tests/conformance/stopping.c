@@ -117,7 +117,7 @@ static void what_was_received_before_the_close_is_delivered(void **state) {
     pair_close(w, &p);
 }
 
-/* ---- in the middle of a batch ---------------------------------------------------------------------------------------------- */
+/* ---- in the middle of a batch ----------------------------------------------------------------------------------- */
 
 typedef struct batch {
     pair         p[2];

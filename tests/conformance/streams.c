@@ -143,7 +143,7 @@ static void reading_and_writing_go_on_at_once_and_apart(void **state) {
     }
 }
 
-/* ---- much ---------------------------------------------------------------------------------------------------------------- */
+/* ---- much ------------------------------------------------------------------------------------------------------- */
 
 enum { PERIOD = 65521, MUCH = 64 << 20, PIECE = 200000 };
 static char wave[PERIOD + PIECE]; /* byte i of the stream is wave[i % PERIOD] */
@@ -212,7 +212,7 @@ static void many_connections_are_served_at_once(void **state) {
     test_free(pairs);
 }
 
-/* ---- no allocation ----------------------------------------------------------------------------------------------------------- */
+/* ---- no allocation ---------------------------------------------------------------------------------------------- */
 
 static void the_hot_path_allocates_nothing(void **state) {
     world *w = *state;

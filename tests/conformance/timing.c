@@ -17,7 +17,7 @@
 
 #include "conformance/conformance.h"
 
-/* ---- timers --------------------------------------------------------------------------------------------------------- */
+/* ---- timers ----------------------------------------------------------------------------------------------------- */
 
 static void no_timer_is_ever_early(void **state) {
     static const saros_time spans[] = {1, 999, 1000, 1001, 99999, 500000, 999999, 1000000, 1000001, 1234567, 2999999};
@@ -98,7 +98,7 @@ static void a_step_does_not_wait_longer_than_it_may(void **state) {
     await(w, &timer);
 }
 
-/* ---- wakes ------------------------------------------------------------------------------------------------------------ */
+/* ---- wakes ------------------------------------------------------------------------------------------------------ */
 
 static void *wake_soon(void *user) {
     poll(NULL, 0, 10); /* until the loop sleeps */
@@ -198,7 +198,7 @@ static void signals_that_interrupt_make_nothing_early_and_lose_nothing(void **st
     if (sockets) pair_close(w, &p);
 }
 
-/* ---- idleness ------------------------------------------------------------------------------------------------------------ */
+/* ---- idleness --------------------------------------------------------------------------------------------------- */
 
 static void a_loop_that_waits_asks_the_kernel_once(void **state) {
     world *w = *state;

@@ -1,5 +1,6 @@
--- docs_spec.lua: README.md and docs/ say what is so: their programs run, their links lead somewhere, and what
--- they name of the C sources is there. How a document marks its programs: tests/support/doc_blocks.lua.
+-- docs_spec.lua: README.md and docs/ say what is so: their programs run, their links lead somewhere, what they name
+-- of the sources is there, and the reference knows every function of the module. How a document marks its programs:
+-- tests/support/doc_blocks.lua.
 --
 -- Each program is a child process of its own on this run's driver (SAROS_DRIVER is inherited, SAROS_HOST names
 -- the binary). Its stderr counts as output, so an unexpected report fails the test too.
@@ -47,16 +48,21 @@ local function run(program)
    return output, how .. " " .. code
 end
 
--- All of our C in one text. Only whole words of it count.
-local sources = {}
-for _, folder in ipairs{"core", "backends", "bindings/lua"} do
-   for _, ending in ipairs{".c", ".h"} do
+-- Whole words only: `step` is not found in `saros_step`.
+local function words_of(text, words)
+   for word in text:gmatch("[%a_][%w_]*") do words[word] = true end
+   return words
+end
+
+-- All that is ours to be named: C, Lua, what builds and runs it.
+local sources, words = {slurp(root .. "CMakeLists.txt")}, {}
+for _, folder in ipairs{"core", "backends", "bindings/lua", "bindings/lua/saros", "examples"} do
+   for _, ending in ipairs{".c", ".h", ".lua"} do
       for _, name in ipairs(files(folder, ending)) do sources[#sources + 1] = slurp(root .. name) end
    end
 end
-sources = table.concat(sources)
-local words = {}
-for word in sources:gmatch("[%a_][%w_]*") do words[word] = true end
+sources = table.concat(sources, "\n")
+words_of(sources, words)
 
 -- SAROS_OP_RECV and its like are made by the preprocessor from the table of kinds, SAROS_ECANCELED from that of errors.
 local function is_made(word)
@@ -64,10 +70,33 @@ local function is_made(word)
    return kind ~= nil and sources:find("X(" .. kind .. ",", 1, true) ~= nil
 end
 
--- A name of ours in `code`: `saros_tell`, `SAROS_EBUSY`, `step()`; nil for anything else.
+-- The word in `saros_tell`, `SAROS_EBUSY`, `step()`; nil for what may be anything.
 local function c_name(text)
    local word = text:match("^([%a_][%w_]*)%(?%)?$")
    return word and (word:match("^saros_") or word:match("^SAROS_%u") or text:match("%(%)$")) and word or nil
+end
+
+-- A row of a table that begins with a link to a source says what happens there: the words in `code` are in that file
+-- (what it shows in a trace need not be).
+-- A row with an empty first cell goes on with the file of the row before.
+local function check_rows(prose, folder)
+   local rows, here = 0, nil
+   for _, piece in ipairs(prose) do
+      local target = piece.text:match("^| %[[^%]]+%]%(([^)]+%.[ch])%) |")
+      if target then
+         here = words_of(slurp(folder .. target), {})
+      elseif not piece.text:match("^| |") then
+         here = nil
+      end
+      if here then
+         rows = rows + 1
+         for text in piece.text:gsub("Trace: `[^`]*`", ""):gmatch("`([^`]+)`") do
+            local word = text:match("^[%a_][%w_]*$")
+            assert.is_true(not word or here[word] or is_made(word), ("line %d: %s"):format(piece.line, text))
+         end
+      end
+   end
+   return rows
 end
 
 for _, document in ipairs(documents) do
@@ -99,14 +128,51 @@ for _, document in ipairs(documents) do
          end
       end)
 
-      it("names only what our C sources have", function()
+      it("names only what the sources have", function()
          for _, name in ipairs(doc_blocks.names(prose)) do
             local word = c_name(name.text)
             assert.is_true(not word or words[word] or is_made(word), ("line %d: %s"):format(name.line, name.text))
          end
       end)
+
+      it("names files that are there", function()
+         for _, name in ipairs(doc_blocks.names(prose)) do
+            if name.text:match("^[%w_]+/[%w_/]+%.[%l]+$") then
+               local file = io.open(root .. name.text)
+               assert.is_truthy(file, ("line %d: %s"):format(name.line, name.text))
+               file:close()
+            end
+         end
+      end)
+
+      it("says of each source what is in that source", function()
+         local rows = check_rows(prose, root .. (document:match("^(.*/)") or ""))
+         assert.is_true(rows >= 10 or document ~= "docs/how-it-works.md")
+      end)
    end)
 end
+
+describe("docs/api.md", function()
+   local saros = require("saros")
+   local reference = slurp(root .. "docs/api.md")
+
+   it("has every function of the module", function()
+      local found = 0
+      for name, value in pairs(saros) do
+         if type(value) == "function" and not name:match("^_") then
+            found = found + 1
+            assert.is_truthy(reference:find("saros%." .. name .. "%f[^%w_]"), "saros." .. name)
+         end
+      end
+      assert.is_true(found > 20)
+   end)
+
+   it("has no function that the module does not have", function()
+      for name in reference:gmatch("saros%.([%l_]+)%(") do
+         assert.is_function(saros[name], "saros." .. name)
+      end
+   end)
+end)
 
 describe("the documents", function()
    it("have programs in them: README's and the tour's", function()

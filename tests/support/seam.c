@@ -49,6 +49,7 @@ ssize_t send(int fd, const void *data, size_t size, int flags) {
 
 int accept4(int fd, struct sockaddr *restrict name, socklen_t *restrict length, int flags) {
     if (fails(SEAM_ACCEPT)) return -1;
+    seam[SEAM_ACCEPT].flags = flags;
     return (int)syscall(SYS_accept4, fd, name, length, flags);
 }
 
@@ -61,6 +62,7 @@ int connect(int fd, const struct sockaddr *name, socklen_t length) {
 
 int socket(int family, int type, int protocol) {
     if (fails(SEAM_SOCKET)) return -1;
+    seam[SEAM_SOCKET].flags = type;
     return (int)syscall(SYS_socket, family, type, protocol);
 }
 

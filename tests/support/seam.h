@@ -26,6 +26,7 @@ extern struct seam {
     int    error; /* the errno … */
     size_t times; /* … of so many calls from here on */
     size_t most;  /* bytes that one call moves; 0: as many as it likes */
+    int    flags; /* of the last accept or socket */
 } seam[SEAM_CALLS];
 
 void seam_reset(void);

@@ -56,7 +56,7 @@ void pair_close(world *w, pair *p) {
         if (all[i]->state != SAROS_HANDLE_EMPTY) close_now(w, all[i]);
 }
 
-/* ---- past the loop ----------------------------------------------------------------------------------------------- */
+/* ---- past the loop ---------------------------------------------------------------------------------------------- */
 
 typedef union any_name {
     struct sockaddr     any;
@@ -142,7 +142,7 @@ bool raw_ended(int fd) {
     return poll(&one, 1, PATIENCE * 1000) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) <= 0;
 }
 
-/* ---- whole messages ------------------------------------------------------------------------------------------------ */
+/* ---- whole messages --------------------------------------------------------------------------------------------- */
 
 int send_all(world *w, saros_handle *handle, const void *data, size_t size) {
     int count = 0;

@@ -17,7 +17,7 @@
 
 enum { MILLISECOND = 1000000, PATIENCE = 20 /* seconds, before a test that waits has failed */ };
 
-/* ---- a counting allocator that can fail ----------------------------------------------------------------------- */
+/* ---- a counting allocator that can fail ------------------------------------------------------------------------- */
 
 typedef struct memory {
     size_t calls;     /* allocations and growths asked for */
@@ -29,7 +29,7 @@ typedef struct memory {
  * osize ends the program. */
 void *memory_alloc(void *user, void *ptr, size_t osize, size_t nsize);
 
-/* ---- the world ------------------------------------------------------------------------------------------------ */
+/* ---- the world -------------------------------------------------------------------------------------------------- */
 
 typedef struct world {
     memory      memory; /* first: memory_alloc's user is the world */
@@ -89,7 +89,7 @@ int64_t await(world *w, told *t);
 /* start and await in one. */
 int64_t perform(world *w, int kind, saros_handle *handle, void *pointer, size_t size);
 
-/* ---- letting time pass -------------------------------------------------------------------------------------------- */
+/* ---- letting time pass ------------------------------------------------------------------------------------------ */
 
 /* Steps until the condition holds; fails the test where that takes too long. */
 #define AWAIT(w, condition)                                                                \

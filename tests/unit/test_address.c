@@ -229,7 +229,7 @@ static void host_and_port_apart_follow_the_same_rules(void **state) {
     assert_int_equal(saros_address_make(&address, "127.0.0.1", 9, INT32_MIN, &why), SAROS_EINVAL);
 }
 
-/* ---- and back ---------------------------------------------------------------------------------------------------- */
+/* ---- and back --------------------------------------------------------------------------------------------------- */
 
 static void what_is_written_is_read_as_the_same_address(void **state) {
     (void)state;

@@ -70,7 +70,7 @@ static void what_is_ready_is_told_with_its_own_result(void **state) {
     assert_int_equal(posted.result, 11);
 }
 
-/* ---- callbacks while it closes ---------------------------------------------------------------------------------------- */
+/* ---- callbacks while it closes ---------------------------------------------------------------------------------- */
 
 static saros_handle late_handle;
 static told         late_connect, late_timer, late_post;
@@ -129,7 +129,7 @@ static void a_broken_driver_does_not_keep_a_closing_loop_waiting(void **state) {
     assert_int_equal(fake.closes, 1);
 }
 
-/* ---- guests ----------------------------------------------------------------------------------------------------------- */
+/* ---- guests ----------------------------------------------------------------------------------------------------- */
 
 typedef struct guest {
     saros_guest is;
@@ -166,7 +166,7 @@ static void guests_let_go_before_anything_is_cancelled(void **state) {
     assert_true(guests[0].running);
 }
 
-/* ---- open --------------------------------------------------------------------------------------------------------- */
+/* ---- open ------------------------------------------------------------------------------------------------------- */
 
 static void an_open_that_fails_says_why_and_leaves_nothing(void **state) {
     world *w = *state;

@@ -12,7 +12,7 @@
 
 enum { THREADS = 4, POSTS = 100000 };
 
-/* ---- posts --------------------------------------------------------------------------------------------------------- */
+/* ---- posts ------------------------------------------------------------------------------------------------------ */
 
 typedef struct small {
     saros_op op;
@@ -101,7 +101,7 @@ static void a_post_that_races_with_close_is_told_or_refused_and_never_both(void 
     }
 }
 
-/* ---- the instant of going to sleep ------------------------------------------------------------------------------------ */
+/* ---- the instant of going to sleep ------------------------------------------------------------------------------ */
 
 typedef struct rally {
     world     *w;
@@ -143,7 +143,7 @@ static void a_post_at_the_instant_of_going_to_sleep_is_not_lost(void **state) {
     pthread_join(thread, NULL);
 }
 
-/* ---- holds ------------------------------------------------------------------------------------------------------------- */
+/* ---- holds ------------------------------------------------------------------------------------------------------ */
 
 static void *release_late(void *user) {
     struct timespec nap = {.tv_nsec = 20 * MILLISECOND}; /* long enough for the loop to be asleep */
@@ -226,7 +226,7 @@ static void a_storm_of_wakes_neither_blocks_nor_fills_anything(void **state) {
     assert_in_range(w->events[SAROS_ON_WAIT] - before, 1, 5); /* and what is left of them is soon used up */
 }
 
-/* ---- signals ------------------------------------------------------------------------------------------------------------ */
+/* ---- signals ---------------------------------------------------------------------------------------------------- */
 
 static saros_loop *volatile signal_loop;
 static small                 signal_ops[1000];

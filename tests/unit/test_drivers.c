@@ -126,7 +126,7 @@ static void the_callers_string_may_be_gone_afterwards(void **state) {
     steps(w, 1);
 }
 
-/* ---- where the system says no ------------------------------------------------------------------------------------------ */
+/* ---- where the system says no ----------------------------------------------------------------------------------- */
 
 #ifdef __linux__
 static void a_driver_that_cannot_have_its_descriptor_says_so(void **state) {

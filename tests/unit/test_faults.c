@@ -44,6 +44,16 @@ static void interrupted_calls_are_made_again(void **state) {
     pair_close(w, &p);
 }
 
+/* A flag that is set by a second call comes too late for a fork in between. */
+static void a_descriptor_is_closed_on_exec_from_its_birth(void **state) {
+    world *w = *state;
+    pair   p;
+    pair_open(w, &p, SAROS_INET);
+    assert_int_equal(seam[SEAM_SOCKET].flags & (SOCK_CLOEXEC | SOCK_NONBLOCK), SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_int_equal(seam[SEAM_ACCEPT].flags & (SOCK_CLOEXEC | SOCK_NONBLOCK), SOCK_CLOEXEC | SOCK_NONBLOCK);
+    pair_close(w, &p);
+}
+
 static void an_interrupted_wait_is_no_error_and_loses_no_time(void **state) {
     world     *w = *state;
     told       timer = {0};
@@ -214,7 +224,7 @@ static void an_old_kernel_without_fine_time_outs_is_neither_early_nor_busy(void 
     await(w, &timer);
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
 
 enum { MANY = 70, TIMERS = 40 };
 typedef struct crowd {
@@ -272,6 +282,7 @@ static void memory_may_run_out_at_every_point(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         FAULT_TEST(interrupted_calls_are_made_again),
+        FAULT_TEST(a_descriptor_is_closed_on_exec_from_its_birth),
         FAULT_TEST(an_interrupted_wait_is_no_error_and_loses_no_time),
         FAULT_TEST(a_wait_that_fails_breaks_the_loop_once),
         FAULT_TEST(a_connection_that_died_in_the_queue_does_not_hide_the_next),

@@ -74,7 +74,7 @@ static void any_entry_can_be_taken_out(void **state) {
     }
 }
 
-/* ---- against a model --------------------------------------------------------------------------------------------- */
+/* ---- against a model -------------------------------------------------------------------------------------------- */
 
 enum { MODEL = 2000, ROUNDS = 60000 };
 typedef struct model_entry {
@@ -162,7 +162,7 @@ static void a_burst_of_timers_is_not_paid_for_ever(void **state) {
     test_free(ops);
 }
 
-/* ---- the queue --------------------------------------------------------------------------------------------------- */
+/* ---- the queue -------------------------------------------------------------------------------------------------- */
 
 static void a_queue_gives_back_in_the_order_it_was_given(void **state) {
     saros_queue queue = {0};

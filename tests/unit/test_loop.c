@@ -41,7 +41,7 @@ static void fly(world *w, told *t, saros_handle *handle) {
     start(w, t, SAROS_OP_RECV, handle, &byte, 1);
 }
 
-/* ---- turns ------------------------------------------------------------------------------------------------------- */
+/* ---- turns ------------------------------------------------------------------------------------------------------ */
 
 static void ops_are_told_in_the_order_in_which_they_became_ready(void **state) {
     world *w = *state;
@@ -115,7 +115,7 @@ static void with_nothing_in_flight_the_kernel_is_not_asked(void **state) {
     assert_int_equal(fake.waits, 0);
 }
 
-/* ---- budgets ----------------------------------------------------------------------------------------------------- */
+/* ---- budgets ---------------------------------------------------------------------------------------------------- */
 
 static void a_budget_ends_the_step_and_the_rest_stays_in_front(void **state) {
     world *w = *state;
@@ -167,7 +167,7 @@ static void a_step_that_spent_its_budget_is_not_done_while_something_is_posted(v
     assert_int_equal(posted.result, 7);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------ */
+/* ---- waiting ---------------------------------------------------------------------------------------------------- */
 
 static void a_step_blocks_for_as_long_as_it_may_and_no_longer(void **state) {
     world       *w = *state;
@@ -261,7 +261,7 @@ static void a_loop_with_nothing_to_do_is_done_at_once(void **state) {
     assert_int_equal(fake.waits, 0);
 }
 
-/* ---- stop, drain, nesting ----------------------------------------------------------------------------------------- */
+/* ---- stop, drain, nesting --------------------------------------------------------------------------------------- */
 
 static void stop_ends_a_run_after_its_batch(void **state) {
     world *w = *state;
@@ -354,7 +354,7 @@ static void nothing_runs_inside_a_running_loop(void **state) {
     assert_int_equal(busy.times, 100);
 }
 
-/* ---- a driver that fails ------------------------------------------------------------------------------------------ */
+/* ---- a driver that fails ---------------------------------------------------------------------------------------- */
 
 static void a_driver_that_fails_for_good_breaks_the_loop_once_and_by_name(void **state) {
     world       *w = *state;
@@ -378,7 +378,7 @@ static void a_driver_that_fails_for_good_breaks_the_loop_once_and_by_name(void *
     assert_int_equal(ready.times, 1);
 }
 
-/* ---- what else a loop offers --------------------------------------------------------------------------------------- */
+/* ---- what else a loop offers ------------------------------------------------------------------------------------ */
 
 typedef struct collector {
     saros_guest guest;

@@ -28,7 +28,7 @@ static void shut(world *w, saros_handle *handle) {
     assert_int_equal(handle->state, SAROS_HANDLE_EMPTY);
 }
 
-/* ---- once, and not inside the call --------------------------------------------------------------------------------- */
+/* ---- once, and not inside the call ------------------------------------------------------------------------------ */
 
 static void an_op_that_is_finished_inside_submit_is_told_later(void **state) {
     world       *w = *state;
@@ -115,7 +115,7 @@ static void a_posted_op_is_told_what_was_posted_though_it_is_cancelled_after(voi
     assert_result(other.result, SAROS_ECANCELED);
 }
 
-/* ---- what is refused ----------------------------------------------------------------------------------------------- */
+/* ---- what is refused -------------------------------------------------------------------------------------------- */
 
 static void one_reader_and_one_writer_at_a_time(void **state) {
     world       *w = *state;
@@ -208,7 +208,7 @@ static void an_opening_that_fails_leaves_an_empty_handle(void **state) {
     shut(w, &handle);
 }
 
-/* ---- close ----------------------------------------------------------------------------------------------------------- */
+/* ---- close ------------------------------------------------------------------------------------------------------ */
 
 static void close_ends_what_is_in_flight_first(void **state) {
     world       *w = *state;
@@ -275,7 +275,7 @@ static void a_handle_can_be_closed_while_it_opens(void **state) {
     }
 }
 
-/* ---- lent receives ------------------------------------------------------------------------------------------------- */
+/* ---- lent receives ---------------------------------------------------------------------------------------------- */
 
 static int64_t lend(saros_op *op, char *buffer, size_t size) {
     return (void)op, (void)size, memcpy(buffer, "moon", 4), 4;

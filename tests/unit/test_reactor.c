@@ -10,7 +10,7 @@
 #include "support/seam.h"
 #include "support/sockets.h"
 
-/* ---- the mechanism --------------------------------------------------------------------------------------------------- */
+/* ---- the mechanism ---------------------------------------------------------------------------------------------- */
 
 enum { MOST_SLOTS = 256 };
 typedef struct alarm {
@@ -109,7 +109,7 @@ static void end(world *w, pair *p, int fd) {
 
 static char buffer[4096];
 
-/* ---- the two rules ----------------------------------------------------------------------------------------------------- */
+/* ---- the two rules ---------------------------------------------------------------------------------------------- */
 
 static void what_is_read_in_a_loop_is_registered_once(void **state) {
     world *w = *state;
@@ -215,7 +215,7 @@ static void a_full_socket_is_not_asked_again(void **state) {
     end(w, &p, fd);
 }
 
-/* ---- false alarms and odd ones ------------------------------------------------------------------------------------------- */
+/* ---- false alarms and odd ones ---------------------------------------------------------------------------------- */
 
 static void a_false_alarm_tells_nobody(void **state) {
     world *w = *state;
@@ -301,7 +301,7 @@ static void reader_and_writer_share_a_slot_and_neither_disturbs_the_other(void *
     assert_result(send_op.result, SAROS_ECLOSED);
 }
 
-/* ---- slots ------------------------------------------------------------------------------------------------------------------ */
+/* ---- slots ------------------------------------------------------------------------------------------------------ */
 
 static void slots_are_used_again(void **state) {
     world   *w = *state;
@@ -382,7 +382,7 @@ static void a_connect_that_is_woken_too_early_goes_on(void **state) {
     seam_reset();
 }
 
-/* ---- failures --------------------------------------------------------------------------------------------------------------- */
+/* ---- failures --------------------------------------------------------------------------------------------------- */
 
 static void an_op_that_cannot_be_watched_ends_with_the_reason(void **state) {
     world       *w = *state;

@@ -105,7 +105,7 @@ static void a_timer_for_ever_only_ends_by_cancel(void **state) {
     assert_result(await(w, &timer), SAROS_ECANCELED);
 }
 
-/* ---- inside callbacks --------------------------------------------------------------------------------------------- */
+/* ---- inside callbacks ------------------------------------------------------------------------------------------- */
 
 static void a_timer_may_cancel_a_later_one(void **state) {
     world *w = *state;
@@ -190,7 +190,7 @@ static void a_cancelled_timer_may_be_used_again_once_it_is_told(void **state) {
     }
 }
 
-/* ---- background ---------------------------------------------------------------------------------------------------- */
+/* ---- background ------------------------------------------------------------------------------------------------- */
 
 static void a_background_timer_does_not_keep_the_loop_busy(void **state) {
     world *w = *state;
@@ -209,7 +209,7 @@ static void a_background_timer_does_not_keep_the_loop_busy(void **state) {
     assert_int_equal(timer.times, 1);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------------- */
+/* ---- memory ----------------------------------------------------------------------------------------------------- */
 
 static void a_timer_without_memory_is_refused_and_the_others_go_on(void **state) {
     world *w = *state;

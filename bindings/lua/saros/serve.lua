@@ -15,30 +15,47 @@ local PAUSE = 1 -- seconds, as asyncio's
 local EXHAUSTED = {EMFILE = true, ENFILE = true, ENOBUFS = true, ENOMEM = true}
 
 local function handle(server, stream, handler)
-   local _leaves <close> = setmetatable({}, {
-      __close = function() server:_left(saros.current_task()) end,
-   })
+   local task = saros.current_task() -- which it no longer is where a loop that closes ends it
    local _closes <close> = stream
+   local _leaves <close> = setmetatable({}, {
+      __close = function() server:_left(task) end,
+   })
    handler(stream, (stream:peer_address()))
 end
 
+-- One connection. False: no more will come.
+local function accept_one(server)
+   server:_wait_for_place()
+   local stream, message, code = server.listener:accept()
+   if not stream then
+      if code == "ECLOSED" then return false end
+      error(EXHAUSTED[code] and message .. "; accepting pauses for a second" or message, 0)
+   end
+   server.count = server.count + 1
+   local ok, task = saros.pcall(spawn, handle, server, stream, server.handler)
+   if not ok then
+      server.count = server.count - 1
+      stream:close()
+      error(task, 0)
+   end
+   task:set_name("handler")
+   server.handlers[task] = true
+   return true
+end
+
+local function complain(server, err)
+   saros._report("serve " .. server.where .. ": " .. tostring(err))
+end
+
+-- Goes on after every failure but its own cancellation; so it also outlives a lack of memory, which may show anywhere.
 local function accept_loop(server)
    while true do
-      server:_wait_for_place()
-      local stream, message, code = server.listener:accept()
-      if stream then
-         local task = spawn(handle, server, stream, server.handler)
-         task:set_name("handler")
-         server.handlers[task] = true
-         server.count = server.count + 1
-      elseif EXHAUSTED[code] then
-         saros._report("serve " .. server.where .. ": " .. message .. "; accepting pauses for a second")
-         saros.sleep(PAUSE)
-      elseif code == "ECLOSED" then
-         return
-      else
-         saros._report("serve " .. server.where .. ": " .. message)
-         saros.sleep(PAUSE)
+      local ok, more = saros.pcall(accept_one, server)
+      if ok and not more then return end
+      if not ok then
+         if saros.is_cancelled(more) then error(more, 0) end
+         saros.pcall(complain, server, more)
+         if not saros.pcall(saros.sleep, PAUSE) then saros.sleep(0) end -- which needs no memory, and sees a cancellation
       end
    end
 end

@@ -1,0 +1,328 @@
+/* memory.c: a host whose memory runs out, at each allocation there is: the state's and the loop's.
+ *
+ * A scenario is run again and again; each time the next allocation fails, and those after it: to the end, or a few of
+ * them only (Lua tries each one twice, so a single failure would hardly be seen). Promises that are held to: nothing
+ * crashes, hangs or leaks; when there is memory again, loop and state are as good as new. */
+#include "embed.h"
+
+#include "bindings/lua/runtime.h"
+
+static const char scenario[] =
+    "local saros = require 'saros'\n"
+    "local function gathered()\n"
+    "   local t = saros.spawn(function(...) return ... end, 1, 2, 3)\n"
+    "   assert(select('#', t:await()) == 3)\n"
+    "   local a, b, c = saros.gather(function() saros.sleep(0) return 1 end, 0.0001, saros.spawn(function() return 3 end))\n"
+    "   assert(a == 1 and c == 3)\n"
+    "   assert(saros.gather({0, 0}, {return_errors = true}).n == 2)\n"
+    "   assert(saros.run(function(x) saros.sleep(0) return x end, 'child') == 'child')\n"
+    "end\n"
+    "local function cancelled()\n"
+    "   assert(not saros.timeout(0.0001, function() local _ <close> = setmetatable({}, {__close = function()\n"
+    "      saros.shield(saros.sleep, 0) end}); saros.sleep(3600) end))\n"
+    "   assert(not saros.scope(function(s) saros.spawn(s.cancel, s, {'why'}); saros.sleep(3600) end))\n"
+    "   local t = saros.spawn(saros.sleep, 3600); saros.sleep(0); t:cancel('a reason'); assert(not pcall(t.await, t))\n"
+    "end\n"
+    "local function queued()\n"
+    "   local q = saros.queue(1)\n"
+    "   local consumer = saros.spawn(function() for item in q:items() do q:task_done() end end)\n"
+    "   for i = 1, 3 do q:put(i) end; q:join(); q:shutdown(); pcall(consumer.await, consumer)\n"
+    "   local f = saros.future(); f:add_done_callback(function() end); f:add_done_callback(function() end)\n"
+    "   saros.call_soon(f.set_result, f, 1, 2); saros.call_later(0.0001, function() error 'in a callback' end)\n"
+    "   f:await(); saros.sleep(0.0002)\n"
+    "end\n"
+    "local function failed()\n"
+    "   local t = saros.spawn(function() local _ <close> = setmetatable({}, {__close = function() saros.sleep(0) end})\n"
+    "      error {'oops'} end)\n"
+    "   assert(not pcall(t.await, t)); saros._spawn_background(error, 'nobody awaits'); saros.spawn(error, 'nor this')\n"
+    "   saros.spawn(function() coroutine.running(); saros.sleep(0) error('seen') end):set_name('named'); saros.sleep(0)\n"
+    "   local g = coroutine.wrap(function() coroutine.yield(1) end); g(); g()\n"
+    "end\n"
+    "local function echoed()\n"
+    "   local server = assert(saros.serve('127.0.0.1:0', function(s) for line in s:lines() do s:write(line, '\\n') end end))\n"
+    "   local _ <close> = server\n"
+    "   local s <close> = assert(saros.connect(server:address()))\n"
+    "   s:write('hello\\n'); assert(s:read() == 'hello')\n"
+    "   s:write(('x'):rep(3000), '\\nhalf'); assert(#s:read(1500) == 1500); assert(#s:read() == 1500)\n"
+    "   s:shutdown(); assert(s:read('L') == 'half\\n'); assert(s:read() == nil)\n"
+    "   assert(not saros.connect(server:address() .. '1'))\n"
+    "end\n"
+    "local function refused()\n"
+    "   local l <close> = assert(saros.listen '127.0.0.1:0'); local at = l:address(); l:close()\n"
+    "   assert(select(3, saros.connect(at)) == 'ECONNREFUSED'); do local kept = saros.listen '127.0.0.1:0' end\n"
+    "   collectgarbage()\n"
+    "end\n"
+    "local inner = saros.loop {driver = 'none'}; inner:run(saros.sleep, 0); inner:close()\n"
+    "for _, part in ipairs {gathered, cancelled, queued, failed, refused} do part() end\n"
+    "local ok, why = pcall(echoed); assert(ok or why:find 'bad address', why)\n"
+    "passed = true\n";
+
+/* ---- memory that runs out ------------------------------------------------------------------------------------------- */
+
+static size_t window; /* so many allocations fail; then there is memory again */
+
+static void *flaky_alloc(void *user, void *ptr, size_t osize, size_t nsize) {
+    memory *m = user;
+    if (m->fail_from > 0 && m->calls >= m->fail_from + window) m->fail_from = 0;
+    return memory_alloc(user, ptr, osize, nsize);
+}
+
+static void make_flaky(saros_config *config) { config->alloc = flaky_alloc; }
+
+static void open_flaky(host *h) {
+    if (world_open(h->w, "epoll", make_flaky) < 0) fail_msg("%s", h->w->why);
+    h->L = lua_newstate(flaky_alloc, &h->lua);
+    luaL_openlibs(h->L);
+    lua_pushlightuserdata(h->L, h);
+    lua_pushcclosure(h->L, log_it, 1);
+    lua_setglobal(h->L, "log");
+}
+
+static void run_out(memory *m, size_t from, size_t how_many) {
+    m->calls = 0;
+    m->fail_from = from;
+    window = how_many;
+}
+
+/* ---- afterwards ----------------------------------------------------------------------------------------------------- */
+
+static void close_both(host *h, bool loop_first) {
+    if (loop_first) assert_result(saros_close(h->w->loop), 0);
+    close_state(h);
+    if (!loop_first) assert_result(saros_close(h->w->loop), 0);
+    h->w->loop = NULL;
+    if (h->w->memory.blocks != 0) fail_msg("%zu bytes of the loop's memory are left", h->w->memory.bytes);
+    if (descriptors_open() != h->w->descriptors) fail_msg("a descriptor is left");
+}
+
+static size_t entries(lua_State *L, const saros_rt *rt, int table) {
+    size_t count = 0;
+    saros_push_table(L, rt, table);
+    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) count++;
+    lua_pop(L, 1);
+    return count;
+}
+
+/* With no task left the loop keeps nothing alive: what it anchors, and the places in its tables, are all given back. */
+static void check_nothing_kept(host *h) {
+    saros_rt *rt = saros_state_slow(h->L)->attached;
+    AWAIT(h->w, rt->calls == NULL && rt->failed == NULL);
+    lua_gc(h->L, LUA_GCCOLLECT, 0);
+    lua_gc(h->L, LUA_GCCOLLECT, 0);
+    AWAIT(h->w, rt->streams == NULL);
+    assert_int_equal(entries(h->L, rt, SAROS_ANCHORS), 0);
+    assert_int_equal(entries(h->L, rt, SAROS_STARTS), 0);
+    assert_int_equal(rt->starts.count, rt->starts.made);
+    assert_int_equal(entries(h->L, rt, SAROS_THREADS), rt->idle_count);
+    assert_int_equal(rt->threads.count + rt->idle_count, rt->threads.made);
+    assert_null(rt->scopes);
+}
+
+static void check_usable(host *h) {
+    spawn(h, NULL, "after", "local saros = require 'saros'; saros.sleep(0); saros.gather(0, saros.spawn(saros.sleep, 0))\n"
+                            "saros.timeout(1, saros.sleep, 0); log 'fine'");
+    AWAIT(h->w, strcmp(h->log, "fine,") == 0);
+}
+
+/* ---- the sweeps ----------------------------------------------------------------------------------------------------- */
+
+/* Until nothing more happens: then the scenario has ended, or what it waits for will not come. */
+static void run_to_rest(host *h) {
+    for (int idle = 0; idle < 5 && saros_lua_tasks(h->L) > 0;) {
+        size_t       so_far = h->w->events[SAROS_ON_TELL];
+        saros_status status = saros_step(h->w->loop, &(saros_limits){.wait = MILLISECOND, .gc = 1});
+        assert_int_not_equal(status.outcome, SAROS_BROKEN);
+        if (status.outcome == SAROS_DONE) break;
+        bool soon = status.next != SAROS_FOREVER && status.next - saros_now(h->w->loop) < 100 * MILLISECOND;
+        idle = soon || h->w->events[SAROS_ON_TELL] != so_far ? 0 : idle + 1;
+    }
+}
+
+/* One run. True: it has passed. */
+static bool run_scenario(host *h, memory *m, size_t from, size_t how_many, unsigned flags) {
+    open_flaky(h);
+    assert_result(saros_lua_attach(h->L, h->w->loop, flags), 0);
+    saros_state_slow(h->L)->attached->report_after = MILLISECOND; /* errors that nobody awaits are not waited for */
+    if (from % 8 < 4) lua_gc(h->L, LUA_GCGEN, 0, 0);
+    saros_scope *scope = saros_scope_new(h->L);
+    assert_int_equal(luaL_loadbuffer(h->L, scenario, sizeof scenario - 1, "=scenario"), LUA_OK);
+    run_out(m, from, how_many);
+    bool begun = saros_lua_spawn(h->L, 0, scope, "scenario") == LUA_OK;
+    run_to_rest(h);
+    bool failed = m->fail_from == 0 || m->calls >= m->fail_from;
+    m->fail_from = 0;
+    lua_settop(h->L, 0);
+    saros_scope_cancel(scope, "over");
+    saros_scope_free(scope);
+    check_usable(h);
+    lua_getglobal(h->L, "passed");
+    bool passed = lua_toboolean(h->L, -1);
+    lua_settop(h->L, 0);
+    if (!failed && !(begun && passed)) fail_msg("without a failure the scenario did not pass: %s", h->w->report);
+    if (from % 2 == 0) { /* what still waits is ended by closing; else it is awaited first */
+        run(h, "for _, t in ipairs(require 'saros'.all_tasks()) do t:cancel() end");
+        until_tasks(h, 0);
+        check_nothing_kept(h);
+    }
+    h->log[0] = 0;
+    close_both(h, from % 4 < 2);
+    return !failed;
+}
+
+static void sweep(host *h, memory *m, size_t how_many) {
+    for (unsigned flags = 0; flags <= SAROS_LUA_INSTALL; flags++) {
+        size_t from = 1;
+        while (!run_scenario(h, m, from, how_many, flags)) from++;
+        assert_true(from > 10);
+    }
+}
+
+static void the_state_runs_out_of_memory(void **state) {
+    host *h = *state;
+    sweep(h, &h->lua, SIZE_MAX / 2);
+}
+static void the_state_runs_out_of_memory_for_a_moment(void **state) {
+    host *h = *state;
+    sweep(h, &h->lua, 2);
+}
+static void the_state_runs_out_of_memory_for_a_while(void **state) {
+    host *h = *state;
+    sweep(h, &h->lua, 20);
+}
+static void the_loop_runs_out_of_memory(void **state) {
+    host *h = *state;
+    sweep(h, &h->w->memory, SIZE_MAX / 2);
+}
+static void the_loop_runs_out_of_memory_for_a_moment(void **state) {
+    host *h = *state;
+    sweep(h, &h->w->memory, 1);
+}
+
+/* Attaching, with all that the module makes at its first use: done, or nothing. */
+static void attach_until_it_works(host *h, memory *m) {
+    for (size_t from = 1, error = 1; error != 0; from++) {
+        open_flaky(h);
+        run_out(m, from, SIZE_MAX / 2);
+        int result = saros_lua_attach(h->L, h->w->loop, SAROS_LUA_INSTALL);
+        error = result != 0;
+        if (error) assert_result(result, SAROS_ENOMEM);
+        m->fail_from = 0;
+        assert_int_equal(lua_gettop(h->L), 0);
+        assert_int_equal(saros_lua_tasks(h->L), 0);
+        if (error && from % 2 == 0) assert_result(saros_lua_attach(h->L, h->w->loop, SAROS_LUA_INSTALL), 0);
+        if (!error || from % 2 == 0) check_usable(h);
+        h->log[0] = 0;
+        close_both(h, from % 4 < 2);
+    }
+}
+
+static void attaching_works_or_changes_nothing(void **state) {
+    host *h = *state;
+    attach_until_it_works(h, &h->lua);
+    attach_until_it_works(h, &h->w->memory);
+}
+
+/* ---- all or nothing ------------------------------------------------------------------------------------------------- */
+
+/* fail(n): the n-th allocation from now on fails, and its second try; fail(0): none. */
+static int fail_soon(lua_State *L) {
+    host *h = lua_touserdata(L, lua_upvalueindex(1));
+    run_out(&h->lua, (size_t)lua_tointeger(L, 1), 2);
+    return 0;
+}
+
+static void open_with_fail(host *h) {
+    open_flaky(h);
+    assert_result(saros_lua_attach(h->L, h->w->loop, SAROS_LUA_INSTALL), 0);
+    lua_pushlightuserdata(h->L, h);
+    lua_pushcclosure(h->L, fail_soon, 1);
+    lua_setglobal(h->L, "fail");
+}
+
+static void a_gather_starts_all_or_nothing(void **state) {
+    host *h = *state;
+    open_with_fail(h);
+    spawn(h, NULL, NULL,
+          "local saros = require 'saros'\n"
+          "saros.gather(0, 0, 0, 0)\n" /* there are coroutines now: to begin a task takes no memory */
+          "local none = 0\n"
+          "for i = 1, 1000 do\n"
+          "   local ran = 0\n"
+          "   local function f() ran = ran + 1 end\n"
+          "   fail(i)\n"
+          "   local ok = pcall(saros.gather, f, f, f)\n"
+          "   fail(0)\n"
+          "   saros.sleep(0) saros.sleep(0)\n"
+          "   assert(ran == 3 or ran == 0 and not ok, ran)\n"
+          "   if ok then return log(none > 5) end\n"
+          "   none = none + 1\n"
+          "end\n");
+    AWAIT(h->w, saros_lua_tasks(h->L) == 0);
+    assert_log(h, "true,");
+    close_both(h, false);
+}
+
+static void a_spawn_that_fails_has_spawned_nothing(void **state) {
+    host  *h = *state;
+    size_t failed = 0;
+    int    status = LUA_ERRMEM;
+    open_with_fail(h);
+    for (size_t from = 1; status != LUA_OK; from++) {
+        luaL_loadstring(h->L, "log(...)");
+        lua_pushinteger(h->L, (lua_Integer)from);
+        lua_pushliteral(h->L, "argument");
+        run_out(&h->lua, from, 2);
+        status = saros_lua_spawn(h->L, 2, NULL, "a name that has not been seen before");
+        h->lua.fail_from = 0;
+        assert_int_equal(lua_gettop(h->L), 1);
+        lua_settop(h->L, 0);
+        until_tasks(h, 0);
+        if (status != LUA_OK) {
+            failed++;
+            assert_log(h, "");
+        }
+    }
+    assert_true(failed > 2);
+    assert_ptr_equal(strstr(h->log, " argument,"), strchr(h->log, ' '));
+    check_nothing_kept(h);
+    close_both(h, true);
+}
+
+/* Whatever fails while a connection is accepted and served: the next one is served. */
+static void a_server_outlives_a_lack_of_memory(void **state) {
+    host *h = *state;
+    open_with_fail(h);
+    spawn(h, NULL, NULL,
+          "local saros = require 'saros'\n"
+          "local sleep = saros.sleep\n"
+          "saros.sleep = function(s) return sleep(s == 1 and 0 or s) end\n" /* its pause of a second is too long for us */
+          "local server = saros.serve('127.0.0.1:0', function(s) s:write(s:read()) end)\n"
+          "local function echo()\n"
+          "   local s <close> = assert(saros.connect(server:address()))\n"
+          "   s:write 'hello\\n'; return s:read()\n"
+          "end\n"
+          "assert(echo() == 'hello')\n"
+          "for i = 1, 200 do\n"
+          "   fail(i) pcall(saros.timeout, 0.001, echo) fail(0)\n"
+          "   assert(saros.timeout(5, echo) == 'hello', i)\n"
+          "end\n"
+          "server:close() log 'served'");
+    AWAIT(h->w, saros_lua_tasks(h->L) == 0);
+    assert_log(h, "served,");
+    close_both(h, false);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        EMBED_TEST(attaching_works_or_changes_nothing),
+        EMBED_TEST(the_loop_runs_out_of_memory),
+        EMBED_TEST(the_loop_runs_out_of_memory_for_a_moment),
+        EMBED_TEST(the_state_runs_out_of_memory),
+        EMBED_TEST(the_state_runs_out_of_memory_for_a_moment),
+        EMBED_TEST(the_state_runs_out_of_memory_for_a_while),
+        EMBED_TEST(a_gather_starts_all_or_nothing),
+        EMBED_TEST(a_spawn_that_fails_has_spawned_nothing),
+        EMBED_TEST(a_server_outlives_a_lack_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,473 @@
+-- loops_spec.lua: saros.loop: run, step, stop, close; several loops and drivers in one script; what main leaves behind.
+
+local saros = require "saros"
+local kit = require "support.kit"
+require("support.leaks")(before_each, after_each)
+
+local function new() return saros.loop({ driver = kit.driver }) end
+local function closing(f) return setmetatable({}, { __close = f }) end
+
+describe("saros.loop", function()
+   it("runs a function as a task to its end and gives its results", function()
+      local loop <close> = new()
+      local function body(...)
+         assert(saros.current_loop() == loop)
+         assert(loop:is_running())
+         saros.sleep(0.001)
+         return ...
+      end
+      for _, run in ipairs({ loop.run, loop.run_until_complete, loop.run_forever }) do
+         assert.are.same({ n = 3, 1, nil, 3 }, table.pack(run(loop, body, 1, nil, 3)))
+      end
+      assert.is_false(loop:is_running())
+   end)
+
+   it("raises the error of its main function", function()
+      local loop <close> = new()
+      assert.are.equal("main failed", (kit.error_of(loop.run, loop, error, "main failed")))
+      assert.are.equal("again", loop:run(function() return "again" end))
+   end)
+
+   it("tells its driver, and its state in tostring", function()
+      local loop = new()
+      assert.are.equal(kit.driver, loop:driver())
+      assert.is_truthy(tostring(loop):find(kit.driver, 1, true))
+      loop:close()
+      assert.is_truthy(tostring(loop):find("closed", 1, true))
+   end)
+
+   it("runs the same program on every driver that opens, one after the other, with the same result", function()
+      local function program()
+         local log, q = kit.log(), saros.queue(1)
+         saros.gather(function()
+            for i = 1, 3 do q:put(i) end
+            q:shutdown()
+         end, function()
+            for item in q:items() do log(item) end
+         end, function()
+            log(select(3, saros.timeout(0.001, saros.sleep, 5)))
+         end)
+         return table.concat(log, " ")
+      end
+      local tried = 0
+      for _, driver in ipairs(saros.drivers()) do
+         if driver.opens then
+            tried = tried + 1
+            local loop <close> = saros.loop({ driver = driver.name })
+            assert.are.equal(driver.name, loop:driver())
+            assert.are.equal("1 2 3 ETIMEDOUT", loop:run(program))
+         end
+      end
+      assert.is_true(tried >= 2)
+   end)
+
+   it("may run inside a task of another loop, which stands still meanwhile", function()
+      local log, outer = kit.log(), saros.current_loop()
+      local other = saros.spawn(function() log("outer goes on") end)
+      local loop <close> = new()
+      log(loop:run(function()
+         assert(saros.current_loop() == loop)
+         saros.sleep(0.003)
+         return "inner"
+      end))
+      assert.are.equal(outer, saros.current_loop())
+      assert.are.equal("inner", table.concat(log))
+      other:await()
+      assert.are.equal("inner outer goes on", table.concat(log, " "))
+   end)
+
+   it("nests three deep", function()
+      local a <close> = new()
+      local b <close> = new()
+      assert.are.equal("deep", a:run(function()
+         saros.sleep(0)
+         return b:run(function()
+            saros.sleep(0.001)
+            return "deep"
+         end)
+      end))
+   end)
+
+   it("ends with a Lua error, not a crash, where loops nest too deep", function()
+      local deepest = 0
+      local function nest(n)
+         deepest = n
+         local loop <close> = new()
+         return loop:run(nest, n + 1)
+      end
+      kit.raises("C stack overflow", nest, 1)
+      assert.is_true(deepest > 5)
+   end)
+
+   it("refuses to run inside itself, from tasks, callbacks and nested loops", function()
+      local loop <close> = new()
+      local inner <close> = new()
+      local texts = kit.log()
+      loop:run(function()
+         texts(kit.text_of(loop.run, loop, print))
+         texts(kit.text_of(loop.step, loop))
+         saros.call_soon(function() texts(kit.text_of(loop.run, loop)) end)
+         saros.sleep(0)
+         inner:run(function() texts(kit.text_of(loop.run, loop, print)) end)
+      end)
+      assert.are.equal(4, #texts)
+      for _, text in ipairs(texts) do assert.is_truthy(text:find("running already", 1, true), text) end
+   end)
+
+   it("runs without a main function until it is stopped, or nothing is left", function()
+      local loop <close> = new()
+      local ticks = 0
+      local function tick()
+         ticks = ticks + 1
+         if ticks == 5 then loop:stop() end
+         saros.call_soon(tick)
+      end
+      loop:call_soon(tick)
+      assert.is_true(loop:run())
+      assert.are.equal(5, ticks)
+      local quiet <close> = new()
+      quiet:spawn(saros.sleep, 0.001)
+      assert.is_true(quiet:run())
+   end)
+
+   it("that is stopped before its main has ended says so, and can go on", function()
+      local loop <close> = new()
+      local steps = 0
+      local function body()
+         while steps < 100 do
+            steps = steps + 1
+            if steps == 3 then loop:stop() end
+            saros.sleep(0)
+         end
+      end
+      kit.raises("stopped before its main function had ended", loop.run, loop, body)
+      assert.are.equal(3, steps)
+      assert.is_true(loop:run())
+      assert.are.equal(100, steps)
+   end)
+
+   it("that is stopped before it runs ends after one batch", function()
+      local loop <close> = new()
+      local called = kit.log()
+      loop:call_soon(function() called("first") loop:call_soon(function() called("second") end) end)
+      loop:stop()
+      assert.is_true(loop:run())
+      assert.are.equal("first", table.concat(called))
+      loop:stop()
+      kit.raises("stopped before", loop.run, loop, saros.sleep, 0.001)
+   end)
+
+   it("steps without blocking longer than asked", function()
+      local loop <close> = new()
+      local ended = false
+      assert.are.equal("done", loop:step())
+      loop:spawn(function()
+         saros.sleep(0.002)
+         ended = true
+      end)
+      assert.are.equal("waiting", loop:step())
+      assert.is_false(loop:is_running())
+      local outcome
+      for _ = 1, 1000 do
+         outcome = loop:step(0.01)
+         if outcome == "done" then break end
+      end
+      assert.are.equal("done", outcome)
+      assert.is_true(ended)
+      kit.raises("NaN", loop.step, loop, 0 / 0)
+   end)
+
+   it("has a clock of its own", function()
+      local loop <close> = new()
+      local before = loop:now()
+      loop:run(saros.sleep, 0.001)
+      assert.is_true(loop:now() - before >= 0.001)
+   end)
+
+   it("spawns and calls from outside", function()
+      local loop <close> = new()
+      local log = kit.log()
+      local task = loop:spawn(function(...)
+         log("task")
+         return ...
+      end, 1, 2)
+      assert.is_true(loop:call_soon(function(x) log(x) end, "call"))
+      assert.is_true(loop:run())
+      assert.are.equal("task call", table.concat(log, " "))
+      assert.are.same({ 1, 2 }, { task:result() })
+      kit.raises("bad argument #1 to 'spawn'", function() loop:spawn({}) end)
+      kit.raises("bad argument #1 to 'call_soon'", function() loop:call_soon(1) end)
+   end)
+
+   it("reports a deadlock with the names and places of those who wait", function()
+      local loop <close> = new()
+      local text = kit.text_of(loop.run, loop, function()
+         saros.current_task():set_name("main")
+         local a, b
+         a = saros.spawn(function() b:await() end):set_name("one of a ring")
+         b = saros.spawn(function() a:await() end):set_name("the other")
+         a:await()
+      end)
+      assert.is_truthy(text:find("deadlock", 1, true))
+      assert.is_truthy(text:find("one of a ring (", 1, true))
+      assert.is_truthy(text:find("the other (", 1, true))
+      assert.is_truthy(text:find("loops_spec.lua", 1, true))
+   end)
+
+   it("refuses another loop's task and stream", function()
+      local loop <close> = new()
+      local task = saros.spawn(saros.sleep, 0)
+      local client, server = kit.pair()
+      local texts = table.pack(loop:run(function()
+         return kit.text_of(task.await, task), kit.text_of(client.read, client), kit.text_of(client.write, client, "x"),
+            kit.text_of(saros.gather, task)
+      end))
+      for i = 1, 4 do assert.is_truthy(texts[i]:find("another loop", 1, true), texts[i]) end
+      task:await()
+      client:close()
+      server:close()
+   end)
+
+   it("names wrong options", function()
+      kit.raises("unknown option 'drivers'", saros.loop, { drivers = "epoll" })
+      kit.raises("option 'driver'", saros.loop, { driver = 1 })
+      kit.raises("bad argument #1", saros.loop, 1)
+      kit.raises("cannot open a loop", saros.loop, { driver = "no such driver" })
+      local text = kit.text_of(saros.loop, { driver = "no such driver" })
+      assert.is_truthy(text:find(kit.driver, 1, true), text)
+   end)
+end)
+
+describe("loop:close", function()
+   it("is idempotent, and what is used afterwards raises", function()
+      local loop = new()
+      assert.is_true(loop:close())
+      assert.is_true(loop:close())
+      for _, name in ipairs({ "run", "step", "stop", "spawn", "call_soon", "now", "driver" }) do
+         kit.raises("closed", loop[name], loop, print)
+      end
+      assert.is_false(loop:is_running())
+   end)
+
+   it("refuses while the loop runs", function()
+      local loop = new()
+      loop:run(function() kit.raises("the loop is running", loop.close, loop) end)
+      loop:close()
+   end)
+
+   it("cancels and awaits the tasks that are left", function()
+      local log = kit.log()
+      local loop = new()
+      loop:run(function()
+         for i = 1, 3 do
+            saros.spawn(function()
+               local _ <close> = closing(function(_, err)
+                  saros.shield(saros.sleep, 0.001)
+                  log(i .. tostring((saros.is_cancelled(err))))
+               end)
+               saros.sleep(100)
+            end)
+         end
+         saros.sleep(0)
+         saros.spawn(function() log("must not begin") end)
+      end)
+      loop:close()
+      table.sort(log)
+      assert.are.equal("1true 2true 3true", table.concat(log, " "))
+   end)
+
+   it("ends tasks that can never end, because nothing can wake them from under their shield", function()
+      local never = saros.future()
+      local ways = {
+         function() never:await() end,
+         function() saros.gather(never, saros.future()) end,
+         function() saros.queue():get() end,
+         function()
+            local q = saros.queue(1)
+            q:put(1)
+            q:put(2)
+         end,
+         function() saros.scope(function() never:await() end) end,
+         function() while true do never:await() end end,
+      }
+      for i, way in ipairs(ways) do
+         local closed = 0
+         local loop = new()
+         loop:spawn(function()
+            local _ <close> = closing(function() closed = closed + 1 end)
+            saros.shield(way)
+         end)
+         for _ = 1, 3 do loop:step(0) end
+         loop:close()
+         assert(closed == 1, "way " .. i)
+         collectgarbage()
+      end
+      never:set_result()
+   end)
+
+   it("is done by lua_close as well: tasks are closed where they stand, in every state of waiting", function()
+      local output, code = kit.script([[
+         local never = saros.future()
+         local function pair()
+            local listener = saros.listen("127.0.0.1:0")
+            return assert(saros.connect(listener:address())), listener:accept(), listener
+         end
+         local ways = {
+            function() never:await() end,
+            function() saros.gather(never, 100, function() saros.sleep(100) end) end,
+            function() saros.run(function() never:await() end) end,
+            function() saros.sleep(math.huge) end,
+            function() saros.sleep(100) end,
+            function() saros.sleep(0) end,
+            function() saros.queue():get() end,
+            function() local q = saros.queue(1) q:put(1) q:put(2) end,
+            function() local q = saros.queue(1) q:put(1) q:join() end,
+            function() saros.timeout(1000, never.await, never) end,
+            function() saros.scope(function(s) s:cancel() saros.shield(saros.sleep, 50) end) end,
+            function() saros.listen("127.0.0.1:0"):accept() end,
+            function() local a, b, l = pair() a:read("l") end,
+            function() local a, b, l = pair() a:write(("x"):rep(20000000)) end,
+            function()
+               local a, b, l = pair()
+               for i = 1, 3 do saros.spawn(a.write, a, ("x"):rep(20000000)) end
+               a:write("last")
+            end,
+            function() saros.serve("127.0.0.1:0", print) saros.sleep(100) end,
+         }
+         for i, way in ipairs(ways) do
+            local loop = saros.loop{}
+            loop:spawn(function()
+               local x <close> = setmetatable({}, {__close = function() print("closed", i) end})
+               way()
+            end)
+            for _ = 1, i == 6 and 1 or 5 do loop:step(0.001) end
+         end
+         collectgarbage()
+         print(#ways)]])
+      assert.are.equal(0, code, output)
+      local ways = tonumber(output:match("\n(%d+)\n"))
+      assert.is_truthy(ways, output)
+      for i = 1, ways do assert.is_truthy(output:find("closed\t" .. i .. "\n", 1, true), output) end
+   end)
+
+   it("runs callbacks that are ready once more, and no others", function()
+      local log = kit.log()
+      local loop = new()
+      loop:run(function()
+         saros.call_soon(function()
+            log("ready")
+            saros.call_soon(function() log("too late") end)
+         end)
+         saros.call_later(100, function() log("much too late") end)
+      end)
+      loop:close()
+      assert.are.equal("ready", table.concat(log, " "))
+   end)
+
+   it("leaves handles, scopes, tasks and futures of the loop harmless", function()
+      local loop, other = new(), new()
+      local handles, scope, task, future, stream, listener = {}, nil, nil, nil, nil, nil
+      loop:run(function()
+         handles[1] = saros.call_later(math.huge, print)
+         handles[2] = saros.call_later(100, print)
+         handles[3] = saros.call_soon(print)
+         handles[3]:cancel()
+      end)
+      loop:close()
+      loop = other
+      loop:run(function()
+         future = saros.future()
+         task = saros.spawn(function()
+            saros.scope(function(s)
+               scope = s
+               saros.shield(saros.gather, future, saros.future())
+            end)
+         end)
+         listener = saros.listen("127.0.0.1:0")
+         stream = saros.connect(listener:address())
+         saros.sleep(0)
+      end)
+      loop:close()
+      loop, other = nil, nil
+      collectgarbage()
+      collectgarbage()
+      for _, handle in ipairs(handles) do assert.is_false(handle:cancel()) end
+      assert.is_false(scope:cancel())
+      assert.is_nil(scope:deadline())
+      assert.is_true(task:done())
+      assert.is_true(task:cancelled())
+      assert.is_false(task:cancel())
+      future:set_result(1)
+      assert.are.same({ n = 3, nil, "closed", "ECLOSED" }, table.pack(stream:local_address()))
+      assert.are.same({ n = 3, nil, "closed", "ECLOSED" }, table.pack(listener:address()))
+      assert.is_true(stream:close())
+      assert.is_nil(loop or other)
+   end)
+
+   it("may be called again, and more may be begun, by what it closes", function()
+      local log = kit.log()
+      local loop = new()
+      loop:spawn(function()
+         local _ <close> = closing(function()
+            log(tostring(saros.pcall(loop.close, loop)))
+            log(tostring(saros.pcall(loop.run, loop, print)))
+            saros.pcall(loop.spawn, loop, function() log("must not begin") end)
+            saros.pcall(loop.call_soon, loop, function() log("called") end)
+         end)
+         saros.shield(function() saros.future():await() end)
+      end)
+      loop:step()
+      loop:close()
+      kit.turns(2)
+      assert.are.equal("true false called", table.concat(log, " "))
+   end)
+
+   it("closes its streams' descriptors", function()
+      for _ = 1, 20 do
+         local loop = new()
+         loop:run(function() saros.connect(saros.listen("127.0.0.1:0"):address()) end)
+         loop:close()
+      end -- leaks.lua counts
+   end)
+
+   it("happens by <close> and, at the latest, when the state is closed", function()
+      local kept
+      do
+         local loop <close> = new()
+         kept = loop
+      end
+      kit.raises("closed", kept.now, kept)
+      local output, code = kit.script([[
+         local loop = saros.loop{}
+         loop:spawn(function()
+            local x <close> = setmetatable({}, {__close = function() print("closed") end})
+            saros.sleep(100)
+         end)
+         loop:step()]])
+      assert.are.equal("closed\n", output)
+      assert.are.equal(0, code)
+   end)
+end)
+
+describe("saros.run outside of any loop", function()
+   it("is refused nowhere: a callback may run a fresh loop", function()
+      local got
+      saros.call_soon(function() got = saros.run(function() saros.sleep(0.001) return "fresh" end) end)
+      kit.turns(2)
+      assert.are.equal("fresh", got)
+   end)
+end)
+
+describe("saros.drivers", function()
+   it("lists each driver with whether it is compiled and opens, and else why not", function()
+      local names = {}
+      for _, driver in ipairs(saros.drivers()) do
+         names[driver.name] = true
+         assert.are.equal("boolean", type(driver.compiled))
+         assert.are.equal("boolean", type(driver.opens))
+         if not driver.opens then assert.are.equal("string", type(driver.reason)) end
+      end
+      assert.is_true(names[kit.driver])
+      assert.is_true(names.none)
+   end)
+end)
