@@ -204,7 +204,7 @@ static int gather_start(lua_State *L) {
         lua_settop(L, 2);
         saros_check_options(L, 2, names);
         if (lua_istable(L, 2)) {
-            lua_getfield(L, 2, "return_errors");
+            saros_option(L, 2, "return_errors");
             return_errors = lua_toboolean(L, -1);
         }
         lua_settop(L, 1);

@@ -238,7 +238,7 @@ static int loop_new(lua_State *L) {
     static const char *const names[] = {"driver", NULL};
     const char              *driver = NULL;
     saros_check_options(L, 1, names);
-    if (lua_istable(L, 1) && lua_getfield(L, 1, "driver") != LUA_TNIL) {
+    if (lua_istable(L, 1) && saros_option(L, 1, "driver") != LUA_TNIL) {
         if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, 1, "option 'driver' must be a string");
         driver = lua_tostring(L, -1);
     }

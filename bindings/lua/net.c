@@ -121,14 +121,14 @@ static int read_address(lua_State *L, int arg, saros_address *address) {
     if (lua_istable(L, arg)) {
         static const char *const names[] = {"host", "port", "path", NULL};
         saros_check_options(L, arg, names);
-        if (lua_getfield(L, arg, "path") != LUA_TNIL) {
+        if (saros_option(L, arg, "path") != LUA_TNIL) {
             if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, arg, "field 'path': string expected");
             const char *path = lua_tolstring(L, -1, &length);
             is = saros_address_path(address, path, length, &why);
             lua_pushfstring(L, "unix:%s", path);
         } else {
-            lua_getfield(L, arg, "host");
-            lua_getfield(L, arg, "port");
+            saros_option(L, arg, "host");
+            saros_option(L, arg, "port");
             int port_ok;
             lua_Integer port = lua_tointegerx(L, -1, &port_ok);
             if (!port_ok) return luaL_argerror(L, arg, "field 'port': integer expected");
@@ -170,7 +170,7 @@ static size_t limit_field(lua_State *L, int arg, const char *name, size_t otherw
     int         ok;
     lua_Integer value = (lua_Integer)otherwise;
     if (!lua_istable(L, arg)) return otherwise;
-    if (lua_getfield(L, arg, name) != LUA_TNIL) {
+    if (saros_option(L, arg, name) != LUA_TNIL) {
         value = lua_tointegerx(L, -1, &ok);
         if (!ok || value < 1) luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': an integer above 0 expected", name));
     }

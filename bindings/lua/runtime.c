@@ -181,6 +181,13 @@ void saros_check_options(lua_State *L, int arg, const char *const *names) {
     }
 }
 
+/* Raw: what an option table's metamethods do is not ours to run. */
+int saros_option(lua_State *L, int arg, const char *name) {
+    arg = lua_absindex(L, arg);
+    lua_pushstring(L, name);
+    return lua_rawget(L, arg);
+}
+
 /* ---- the module ----------------------------------------------------------------------------------------------- */
 
 static const char *const lazy[][2] = {{"serve", "serve"}, {NULL, NULL}};

@@ -173,6 +173,7 @@ void saros_complain(saros_rt *rt, const char *format, ...) __attribute__((format
 saros_time saros_seconds(lua_State *L, int arg); /* a duration: negative is 0, NaN raises, huge is SAROS_FOREVER */
 saros_time saros_later(saros_loop *loop, saros_time duration); /* now + duration, without overflow */
 int  saros_fail(lua_State *L, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int  saros_option(lua_State *L, int arg, const char *name); /* pushes a field of the option table; its type */
 void saros_check_options(lua_State *L, int arg, const char *const *names); /* a table (or none) of these keys only */
 
 /* ---- loop.c --------------------------------------------------------------------------------------------------- */

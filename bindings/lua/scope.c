@@ -253,11 +253,11 @@ static int scope(lua_State *L) {
     bool                     shielded = false;
     if (lua_istable(L, 1) && !lua_isnone(L, 2)) {
         saros_check_options(L, 1, names);
-        if (lua_getfield(L, 1, "timeout") != LUA_TNIL) {
+        if (saros_option(L, 1, "timeout") != LUA_TNIL) {
             luaL_argcheck(L, lua_isnumber(L, -1), 1, "option 'timeout': number expected");
             seconds = saros_seconds(L, lua_gettop(L));
         }
-        lua_getfield(L, 1, "shield");
+        saros_option(L, 1, "shield");
         shielded = lua_toboolean(L, -1);
         lua_pop(L, 2);
         lua_remove(L, 1);

@@ -87,8 +87,12 @@ static int turn_k(lua_State *L, int status, lua_KContext ctx) {
     saros_task   *task = saros_resumed_raw(L);
     (void)status;
     saros_wait_unlink(&task->wait);
-    if (task->op.result < 0 || stream->rt == NULL)
-        return fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, 0);
+    if (task->op.result < 0 || stream->rt == NULL) {
+        fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, 0);
+        if (ctx == WRITE) return 4;
+        lua_pop(L, 1); /* how many bytes */
+        return 3;
+    }
     return ctx == WRITE ? send_rest(L, stream, task, 0) : shut(L, stream, task);
 }
 
@@ -97,8 +101,9 @@ static int begin(lua_State *L, saros_stream *stream, enum what what, const char 
     saros_task *task = saros_begin(L, name);
     if (stream->rt == NULL) {
         saros_closed(L);
+        if (what != WRITE) return 3;
         lua_pushinteger(L, 0);
-        return what == WRITE ? 4 : 3;
+        return 4;
     }
     if (stream->rt != task->rt) return luaL_error(L, "%s: the stream belongs to another loop", name);
     if (stream->writer != NULL) {

@@ -47,7 +47,7 @@ local function complain(server, err)
    saros._report("serve " .. server.where .. ": " .. tostring(err))
 end
 
--- Goes on after every failure but its own cancellation; so it also outlives a lack of memory, which may show anywhere.
+-- Goes on after every failure but its own cancellation; so it also outlives a lack of memory, where that passes.
 local function accept_loop(server)
    while true do
       local ok, more = saros.pcall(accept_one, server)
@@ -55,7 +55,7 @@ local function accept_loop(server)
       if not ok then
          if saros.is_cancelled(more) then error(more, 0) end
          saros.pcall(complain, server, more)
-         if not saros.pcall(saros.sleep, PAUSE) then saros.sleep(0) end -- which needs no memory, and sees a cancellation
+         saros.sleep(PAUSE)
       end
    end
 end
@@ -119,6 +119,9 @@ local function serve(address, handler, options)
       error("bad argument #2 to 'serve' (function expected, got " .. type(handler) .. ")", 2)
    end
    local limit, rest
+   if options ~= nil and type(options) ~= "table" then
+      error("bad argument #3 to 'serve' (table expected, got " .. type(options) .. ")", 2)
+   end
    if options ~= nil then
       rest = {}
       for key, value in pairs(options) do rest[key] = value end
