@@ -189,7 +189,7 @@ typedef struct saros_config {
     saros_report_fn report;      /* NULL: silent */
     saros_trace_fn  trace;       /* NULL: none */
     void           *user;        /* given to the three above */
-    uint64_t        seed;   /* for drivers that draw something at random; none of today's does */
+    uint64_t        seed;        /* for drivers that draw something at random; none of today's does */
     int             descriptors; /* select: its largest set, 0 its own; for tests of limits */
 } saros_config;
 #define SAROS_CONFIG_INIT \

@@ -72,15 +72,22 @@ void saros_box(lua_State *L, saros_awaitable *is, int index) {
 }
 
 /* Schedules the callbacks of the box on top: box.callbacks is a list of functions. */
-static void call_back(lua_State *L, int index) {
+static void call_back(lua_State *L, const saros_awaitable *is, int index) {
     if (lua_getfield(L, -1, "callbacks") == LUA_TTABLE) {
-        saros_lua *lua = saros_state_slow(L);
-        saros_rt  *rt = lua->current != NULL ? lua->current : lua->attached;
+        saros_lua  *lua = saros_state_slow(L);
+        saros_rt   *rt = is->task ? ((const saros_task *)is)->rt : lua->current != NULL ? lua->current : lua->attached;
         lua_Integer count = luaL_len(L, -1);
-        for (lua_Integer i = 1; rt != NULL && i <= count; i++) {
-            lua_rawgeti(L, -1, i);
+        if (rt == NULL) luaL_error(L, "no loop is running that could call back (settle the future inside saros.run)");
+        for (lua_Integer i = 1; i <= count; i++) {
+            if (lua_rawgeti(L, -1, i) !=
+                LUA_TFUNCTION) { /* scheduled by a call that then found no memory for the next */
+                lua_pop(L, 1);
+                continue;
+            }
             lua_pushvalue(L, index);
             saros_call_soon(L, rt, 1);
+            lua_pushboolean(L, 0);
+            lua_rawseti(L, -2, i);
         }
         lua_pushnil(L);
         lua_setfield(L, -3, "callbacks");
@@ -99,7 +106,7 @@ static void settle_boxed(lua_State *L, saros_awaitable *is, int index, bool trac
     }
     lua_insert(L, -n - 1);
     for (int i = n; i > 0; i--) lua_rawseti(L, -1 - i, i);
-    call_back(L, index);
+    call_back(L, is, index);
     lua_pop(L, 1);
 }
 
@@ -228,9 +235,7 @@ static saros_awaitable *check(lua_State *L) {
     return is;
 }
 
-static int method_await(lua_State *L) {
-    return await_on(L, check(L), 1, "await");
-}
+static int method_await(lua_State *L) { return await_on(L, check(L), 1, "await"); }
 
 static int method_done(lua_State *L) {
     lua_pushboolean(L, check(L)->fate != SAROS_PENDING);
@@ -348,10 +353,11 @@ static int future_tostring(lua_State *L) {
     return 1;
 }
 
-#define READING                                                                                               \
+#define READING                                                                                                 \
     {"await", method_await}, {"done", method_done}, {"cancelled", method_cancelled}, {"result", method_result}, \
-        {"error", method_error}, {"add_done_callback", method_add_done_callback},                             \
-        {"remove_done_callback", method_remove_done_callback}
+        {"error", method_error}, {"add_done_callback", method_add_done_callback}, {                             \
+        "remove_done_callback", method_remove_done_callback                                                     \
+    }
 const luaL_Reg saros_awaitable_methods[] = {READING, {NULL, NULL}};
 
 void saros_open_await(lua_State *L) {

@@ -106,8 +106,7 @@ static int error_tostring(lua_State *L) {
 
 void saros_open_error(lua_State *L) {
     static const luaL_Reg meta[] = {{"__tostring", error_tostring}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {
-        {"try", try}, {"protect", protect}, {"error_code", error_code}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"try", try}, {"protect", protect}, {"error_code", error_code}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_ERROR, "saros.error", NULL, meta);
     saros_add(L, functions);
 }

@@ -197,9 +197,9 @@ static int start(lua_State *L, gather *all) {
 /* saros.gather(a, b, …) ; saros.gather(list, {return_errors=}) -> {n=…} */
 static int gather_start(lua_State *L) {
     static const char *const names[] = {"return_errors", NULL};
-    saros_task *task = saros_begin(L, "saros.gather");
-    bool        to_table = lua_type(L, 1) == LUA_TTABLE && luaL_getmetafield(L, 1, "__await") == LUA_TNIL;
-    bool        return_errors = false;
+    saros_task              *task = saros_begin(L, "saros.gather");
+    bool                     to_table = lua_type(L, 1) == LUA_TTABLE && luaL_getmetafield(L, 1, "__await") == LUA_TNIL;
+    bool                     return_errors = false;
     if (to_table) {
         lua_settop(L, 2);
         saros_check_options(L, 2, names);
@@ -241,7 +241,8 @@ static int block_closed(lua_State *L) {
 }
 
 void saros_open_gather(lua_State *L) {
-    saros_type_make(L, SAROS_T_GATHER, "saros.gather", NULL, (const luaL_Reg[]){{"__close", block_closed}, {NULL, NULL}});
+    saros_type_make(L, SAROS_T_GATHER, "saros.gather", NULL,
+                    (const luaL_Reg[]){{"__close", block_closed}, {NULL, NULL}});
     static const luaL_Reg functions[] = {{"gather", gather_start}, {NULL, NULL}};
     saros_add(L, functions);
 }

@@ -31,10 +31,10 @@ typedef struct options {
 
 /* ---- signals -------------------------------------------------------------------------------------------------- */
 
-static saros_lua *signalled;       /* NULL: no loop to tell */
-static saros_op   signal_op;       /* posted to whichever loop runs */
-static atomic_int signal_number;   /* not yet told; 0: none */
-static int        ended_by;        /* the signal that was told; 0: none */
+static saros_lua *signalled;     /* NULL: no loop to tell */
+static saros_op   signal_op;     /* posted to whichever loop runs */
+static atomic_int signal_number; /* not yet told; 0: none */
+static int        ended_by;      /* the signal that was told; 0: none */
 
 static void signal_told(saros_loop *loop, saros_op *op, int64_t result) {
     int number = atomic_exchange(&signal_number, 0);
@@ -57,7 +57,7 @@ static void on_signal(int number) {
         return;
     }
     int before = atomic_exchange(&signal_number, number);
-    if (before == 0) saros_post(loop, &signal_op, number);
+    if (before == 0) saros_post(loop, &signal_op, number); /* NOLINT(bugprone-signal-handler): it is made for that */
 }
 
 static void watch_signals(saros_lua *lua, saros_loop *loop) {
@@ -76,20 +76,19 @@ static void unwatch_signals(void) {
 
 /* ---- options -------------------------------------------------------------------------------------------------- */
 
-static const char usage[] =
-    "usage: saros [options] script.lua [arguments]\n"
-    "       saros [options] -e CODE [arguments]\n"
-    "       saros [options] - [arguments]          the script is read from standard input\n"
-    "\n"
-    "Runs a Lua 5.4 script as a task on an event loop: require \"saros\" in it, and await.\n"
-    "\n"
-    "  -e CODE         run CODE instead of a file\n"
-    "  --driver NAME   the loop's driver; several, as in \"epoll,poll\": the first that opens\n"
-    "                  (default: $SAROS_DRIVER, else the best that opens)\n"
-    "  --drivers       list the drivers, and which of them open here\n"
-    "  --trace         print each operation's way through the loop, to standard error\n"
-    "  --version       print the version\n"
-    "  --help          print this\n";
+static const char usage[] = "usage: saros [options] script.lua [arguments]\n"
+                            "       saros [options] -e CODE [arguments]\n"
+                            "       saros [options] - [arguments]          the script is read from standard input\n"
+                            "\n"
+                            "Runs a Lua 5.4 script as a task on an event loop: require \"saros\" in it, and await.\n"
+                            "\n"
+                            "  -e CODE         run CODE instead of a file\n"
+                            "  --driver NAME   the loop's driver; several, as in \"epoll,poll\": the first that opens\n"
+                            "                  (default: $SAROS_DRIVER, else the best that opens)\n"
+                            "  --drivers       list the drivers, and which of them open here\n"
+                            "  --trace         print each operation's way through the loop, to standard error\n"
+                            "  --version       print the version\n"
+                            "  --help          print this\n";
 
 static int wrong_usage(const char *what, const char *which) {
     fprintf(stderr, "saros: %s%s%s\n%s", what, which != NULL ? " " : "", which != NULL ? which : "", usage);
@@ -137,9 +136,8 @@ static void print_drivers(void) {
         bool opens = info.compiled && saros_open(&loop, &config, why, sizeof why) == 0;
         if (opens) saros_close(loop);
         const char *reason = strstr(why, ": ");
-        printf("%-8s  %-8s  %-6s  %s%s%s\n", info.name, info.compiled ? "yes" : "no",
-               opens ? "yes" : "no", info.about, !opens && info.compiled ? "; " : "",
-               reason != NULL ? reason + 2 : "");
+        printf("%-8s  %-8s  %-6s  %s%s%s\n", info.name, info.compiled ? "yes" : "no", opens ? "yes" : "no", info.about,
+               !opens && info.compiled ? "; " : "", reason != NULL ? reason + 2 : "");
     }
 }
 

@@ -63,6 +63,8 @@ static int catch_all(lua_State *L) {
     return catch_k(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, catch_k), 0);
 }
 
+static const char seen_key = 0; /* registry: the coroutines of tasks that scripts have seen, weakly */
+
 /* ---- coroutine ------------------------------------------------------------------------------------------------ */
 
 static saros_task *running_task(lua_State *L) {
@@ -77,7 +79,10 @@ static int task_running(lua_State *L) {
         saros_task_push(L, task);
         saros_anchor(L, task->rt, task); /* the script can close the coroutine now, which kept the task alive */
         task->handed_out = true;
-        saros_state(L)->handed_out++;
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &seen_key);
+        lua_pushthread(L);
+        lua_pushboolean(L, 1);
+        lua_rawset(L, -3);
     }
     lua_pushboolean(L, lua_pushthread(L));
     return 2;
@@ -90,7 +95,15 @@ static int task_yield(lua_State *L) {
     return lua_yield(L, lua_gettop(L));
 }
 
+/* Resume and close are asked this of every coroutine, so the usual answer must be quick: only what a task has shown is
+ * looked for among the tasks; and everything is where tasks began before install(), which may have shown anything. */
 static bool belongs_to_loop(lua_State *L) {
+    if (lua_type(L, 1) != LUA_TTHREAD) return false;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &seen_key);
+    lua_pushvalue(L, 1);
+    bool seen = lua_rawget(L, -2) != LUA_TNIL || saros_state(L)->unguarded > 0;
+    lua_pop(L, 2);
+    if (!seen) return false;
     lua_State *co = lua_tothread(L, 1);
     for (saros_rt *rt = saros_state(L)->loops; co != NULL && rt != NULL; rt = rt->next)
         for (saros_task *task = rt->first; task != NULL; task = task->next)
@@ -100,7 +113,7 @@ static bool belongs_to_loop(lua_State *L) {
 
 /* upvalue 2: Lua's own function */
 static int task_resume(lua_State *L) {
-    if (saros_state(L)->handed_out > 0 && belongs_to_loop(L)) {
+    if (belongs_to_loop(L)) {
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "cannot resume the coroutine of a task: its loop does");
         return 2;
@@ -112,8 +125,7 @@ static int task_resume(lua_State *L) {
 }
 
 static int task_close(lua_State *L) {
-    if (saros_state(L)->handed_out > 0 && belongs_to_loop(L))
-        return luaL_error(L, "cannot close the coroutine of a task: use task:cancel()");
+    if (belongs_to_loop(L)) return luaL_error(L, "cannot close the coroutine of a task: use task:cancel()");
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
@@ -132,6 +144,12 @@ void saros_install(lua_State *L, saros_lua *lua) {
     static const luaL_Reg globals[] = {{"pcall", task_pcall}, {"xpcall", task_xpcall}, {NULL, NULL}};
     static const luaL_Reg coroutine[] = {{"running", task_running}, {"yield", task_yield}, {NULL, NULL}};
     if (lua->installed) return;
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &seen_key);
     lua_pushglobaltable(L);
     saros_add(L, globals);
     if (lua_getfield(L, -1, LUA_COLIBNAME) == LUA_TTABLE) {

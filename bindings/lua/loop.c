@@ -235,14 +235,19 @@ static saros_rt *check_open(lua_State *L) {
 }
 
 static int loop_new(lua_State *L) {
-    static const char *const names[] = {"driver", NULL};
+    static const char *const names[] = {"driver", "report_after", NULL};
     const char              *driver = NULL;
+    saros_time               report_after = 5 * SAROS_SECOND;
     saros_check_options(L, 1, names);
     if (lua_istable(L, 1) && saros_option(L, 1, "driver") != LUA_TNIL) {
         if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, 1, "option 'driver' must be a string");
         driver = lua_tostring(L, -1);
     }
-    saros_rt_new(L, saros_state(L), driver, NULL);
+    if (lua_istable(L, 1) && saros_option(L, 1, "report_after") != LUA_TNIL) {
+        if (!lua_isnumber(L, -1)) return luaL_argerror(L, 1, "option 'report_after' must be a number of seconds");
+        report_after = saros_seconds(L, -1);
+    }
+    saros_rt_new(L, saros_state(L), driver, NULL)->report_after = report_after;
     return 1;
 }
 
@@ -420,9 +425,9 @@ void saros_open_loop(lua_State *L) {
                                        {NULL, NULL}};
     static const luaL_Reg meta[] = {
         {"__gc", loop_gc}, {"__close", loop_close}, {"__tostring", loop_tostring}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {
-        {"run", run}, {"loop", loop_new}, {"current_loop", current_loop}, {"drivers", drivers}, {"_report", report},
-        {"_pending", pending}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"run", run},         {"loop", loop_new},  {"current_loop", current_loop},
+                                         {"drivers", drivers}, {"_report", report}, {"_pending", pending},
+                                         {NULL, NULL}};
     saros_type_make(L, SAROS_T_LOOP, "saros.loop", methods, meta);
     saros_add(L, functions);
 }

@@ -129,7 +129,7 @@ static int read_address(lua_State *L, int arg, saros_address *address) {
         } else {
             saros_option(L, arg, "host");
             saros_option(L, arg, "port");
-            int port_ok;
+            int         port_ok;
             lua_Integer port = lua_tointegerx(L, -1, &port_ok);
             if (!port_ok) return luaL_argerror(L, arg, "field 'port': integer expected");
             if (lua_isnil(L, -2)) lua_pushliteral(L, "*");
@@ -172,7 +172,8 @@ static size_t limit_field(lua_State *L, int arg, const char *name, size_t otherw
     if (!lua_istable(L, arg)) return otherwise;
     if (saros_option(L, arg, name) != LUA_TNIL) {
         value = lua_tointegerx(L, -1, &ok);
-        if (!ok || value < 1) luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': an integer above 0 expected", name));
+        if (!ok || value < 1)
+            luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': an integer above 0 expected", name));
     }
     lua_pop(L, 1);
     return (size_t)value;
@@ -240,7 +241,7 @@ static int listen(lua_State *L) {
     saros_stream *stream = stream_new(L, rt, SAROS_T_LISTENER);
     stream->line_limit = line_limit; /* for the streams that it accepts */
     stream->all_limit = all_limit;
-    saros_op      op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
+    saros_op op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
     saros_submit_now(rt->loop, &op); /* no driver has to wait for a listener */
     if (op.result < 0) return never_opened(L, stream, (int)op.result, "listen", lua_tostring(L, -2));
     return 1;

@@ -215,10 +215,10 @@ static int queue_new(lua_State *L) {
 }
 
 void saros_open_queue(lua_State *L) {
-    static const luaL_Reg methods[] = {{"put", put},     {"get", get},     {"try_put", try_put},
-                                       {"try_get", try_get}, {"items", items}, {"task_done", task_done},
-                                       {"join", join},   {"shutdown", shutdown}, {"size", size},
-                                       {"empty", empty}, {"full", full},   {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"put", put},         {"get", get},           {"try_put", try_put},
+                                       {"try_get", try_get}, {"items", items},       {"task_done", task_done},
+                                       {"join", join},       {"shutdown", shutdown}, {"size", size},
+                                       {"empty", empty},     {"full", full},         {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__len", size}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"queue", queue_new}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_QUEUE, "saros.queue", methods, meta);

@@ -48,6 +48,19 @@ void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits) {
     }
 }
 
+/* Once for each task: it was cancelled, and catches that again and again. */
+void saros_report_swallowing(lua_State *L, saros_task *task) {
+    if (task->swallows) return;
+    task->swallows = true;
+    saros_task_push(L, task);
+    saros_task_name(L, task, lua_gettop(L));
+    push_wait(L, task);
+    lua_pushfstring(L, "task %s (%s:%d)%s: it was cancelled, and has caught that a hundred times", lua_tostring(L, -2),
+                    task->place, task->line, lua_tostring(L, -1));
+    saros_report(task->rt->loop, lua_tostring(L, -1));
+    lua_pop(L, 4);
+}
+
 static int to_text(lua_State *L) {
     luaL_tolstring(L, 1, NULL);
     return 1;
@@ -76,8 +89,8 @@ static int report(lua_State *L) {
         lua_rawgeti(L, -2, 1);
     }
     if (task->is.values > 0) text = saros_text_of(L, -1);
-    lua_pushfstring(L, "task %s (spawned at %s:%d) failed and nobody awaited it: %s%s%s", name, task->place,
-                    task->line, text, *trace ? "\n" : "", trace);
+    lua_pushfstring(L, "task %s (spawned at %s:%d) failed and nobody awaited it: %s%s%s", name, task->place, task->line,
+                    text, *trace ? "\n" : "", trace);
     task->rt->reported++;
     saros_report(task->rt->loop, lua_tostring(L, -1));
     return 0;

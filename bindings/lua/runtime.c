@@ -200,8 +200,8 @@ static int load_part(lua_State *L) {
         for (size_t part = 0; saros_embedded[part].name != NULL; part++) {
             if (strcmp(saros_embedded[part].name, lazy[i][1]) != 0) continue;
             lua_pushfstring(L, "=saros/%s.lua", saros_embedded[part].name);
-            if (luaL_loadbufferx(L, saros_embedded[part].text, saros_embedded[part].size, lua_tostring(L, -1),
-                                 "t") != LUA_OK)
+            if (luaL_loadbufferx(L, saros_embedded[part].text, saros_embedded[part].size, lua_tostring(L, -1), "t") !=
+                LUA_OK)
                 return lua_error(L);
             lua_pushvalue(L, 1);
             lua_call(L, 1, 1); /* the part gives its one function */

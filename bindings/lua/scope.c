@@ -13,12 +13,13 @@
 #include "bindings/lua/runtime.h"
 
 typedef struct scope_object { /* SAROS_T_SCOPE: what the script holds */
-    saros_scope *scope; /* NULL once it was left */
+    saros_scope *scope;       /* NULL once it was left */
     bool         cancelled, expired;
 } scope_object;
 
 typedef struct cancelled_object { /* SAROS_T_CANCELLED: the error; user value 1 is the reason */
-    const void *owner; /* the scope or task whose cancellation it is */
+    const void *owner;            /* the scope or task whose cancellation it is, … */
+    uint64_t    id;               /* … and which one of those that have been at this address */
 } cancelled_object;
 
 /* ---- the state of being cancelled ----------------------------------------------------------------------------- */
@@ -43,6 +44,10 @@ static bool in_chain(const saros_task *task, const void *owner) {
     for (const saros_scope *scope = task->scope; scope != NULL; scope = scope->parent)
         if (scope == owner) return true;
     return false;
+}
+
+static uint64_t id_of(const saros_task *task, const void *owner) {
+    return owner == NULL ? 0 : owner == task ? task->id : ((const saros_scope *)owner)->id;
 }
 
 static void push_reason_of(lua_State *L, const saros_task *task, const void *owner) {
@@ -79,12 +84,14 @@ int saros_raise_cancelled(lua_State *L, saros_task *task) {
     if (++task->raised == 100 && lua_isyieldable(L)) {
         /* It was told a hundred times and goes on. It may, but not without letting others run. */
         task->raised = 0;
+        saros_report_swallowing(L, task);
         saros_expect(task->rt->loop, &task->op);
         saros_complete(task->rt->loop, &task->op, 0);
         return saros_suspend(L, task, 0, raise_k);
     }
     cancelled_object *error = saros_new(L, task->rt->lua, SAROS_T_CANCELLED, sizeof *error, 1);
     error->owner = owner;
+    error->id = id_of(task, owner);
     push_reason_of(L, task, owner);
     lua_setiuservalue(L, -2, 1);
     return lua_error(L);
@@ -94,7 +101,7 @@ bool saros_is_own_cancel(lua_State *L, int index) {
     saros_lua        *lua = saros_state_slow(L);
     saros_task       *task = lua->current != NULL ? lua->current->task : NULL;
     cancelled_object *error = saros_test(L, lua, index, SAROS_T_CANCELLED);
-    return error != NULL && task != NULL && in_chain(task, error->owner);
+    return error != NULL && task != NULL && in_chain(task, error->owner) && id_of(task, error->owner) == error->id;
 }
 
 static int cancelled_tostring(lua_State *L) {
@@ -128,7 +135,8 @@ static void timer_told(saros_loop *loop, saros_op *op, int64_t result) {
         free_scope(loop, scope);
         return;
     }
-    if (result < 0 || scope->deadline > saros_now(loop)) { /* the deadline was moved, perhaps while this was on its way */
+    if (result < 0 ||
+        scope->deadline > saros_now(loop)) { /* the deadline was moved, perhaps while this was on its way */
         if (scope->deadline != SAROS_FOREVER) saros_timer(loop, op, scope->deadline);
         return;
     }
@@ -140,7 +148,10 @@ static saros_scope *scope_new(lua_State *L, saros_task *task, saros_time timeout
     saros_loop  *loop = task->rt->loop;
     saros_scope *scope = saros_realloc(loop, NULL, 0, sizeof *scope);
     if (scope == NULL) luaL_error(L, "saros.scope: not enough memory");
-    *scope = (saros_scope){.rt = task->rt, .timer.done = timer_told, .deadline = saros_later(loop, timeout)};
+    *scope = (saros_scope){.rt = task->rt,
+                           .id = ++task->rt->lua->scopes,
+                           .timer.done = timer_told,
+                           .deadline = saros_later(loop, timeout)};
     if (scope->deadline != SAROS_FOREVER && saros_timer(loop, &scope->timer, scope->deadline) < 0) {
         free_scope(loop, scope);
         luaL_error(L, "saros.scope: not enough memory");
@@ -186,11 +197,11 @@ void saros_scope_forget(saros_task *task) {
 
 /* Stack: 1 the scope's object or nil, then the results, or one error. ctx: the scope. */
 static int scope_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_scope  *scope = (saros_scope *)ctx;
-    bool          expired = scope->expired, mine = false;
+    saros_scope *scope = (saros_scope *)ctx;
+    bool         expired = scope->expired, mine = false;
     if (status != LUA_OK && status != LUA_YIELD) {
         cancelled_object *error = saros_test(L, saros_state(L), -1, SAROS_T_CANCELLED);
-        mine = error != NULL && error->owner == scope;
+        mine = error != NULL && error->owner == scope && error->id == scope->id;
     }
     saros_scope_leave(scope);
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
@@ -334,7 +345,7 @@ saros_scope *saros_scope_new(lua_State *L) {
     if (rt == NULL) return NULL;
     saros_scope *scope = saros_realloc(rt->loop, NULL, 0, sizeof *scope);
     if (scope == NULL) return NULL;
-    *scope = (saros_scope){.rt = rt, .host = true, .deadline = SAROS_FOREVER, .next = rt->scopes};
+    *scope = (saros_scope){.rt = rt, .id = ++lua->scopes, .host = true, .deadline = SAROS_FOREVER, .next = rt->scopes};
     if (rt->scopes != NULL) rt->scopes->prev = scope;
     return rt->scopes = scope;
 }
@@ -364,11 +375,8 @@ void saros_open_scope(lua_State *L) {
                                        {"cancelled", scope_cancelled},
                                        {NULL, NULL}};
     static const luaL_Reg cancelled_meta[] = {{"__tostring", cancelled_tostring}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"scope", scope},
-                                         {"timeout", timeout},
-                                         {"shield", shield},
-                                         {"is_cancelled", is_cancelled},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"scope", scope}, {"timeout", timeout}, {"shield", shield}, {"is_cancelled", is_cancelled}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_SCOPE, "saros.scope", methods, NULL);
     saros_type_make(L, SAROS_T_CANCELLED, "saros.cancelled", NULL, cancelled_meta);
     saros_add(L, functions);

@@ -102,7 +102,7 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
         lua_pushvalue(L, first + i);
         lua_setiuservalue(L, -2, 1 + i);
     }
-    lua_replace(L, first); /* the task, in the function's place */
+    lua_copy(L, -1, first); /* the task, in the function's place */
     lua_settop(L, first);
     uint32_t slot = next_slot(rt, &rt->starts);
     if (slot == 0) luaL_error(L, "saros.spawn: not enough memory");
@@ -174,7 +174,7 @@ static int guard(lua_State *L) {
         lua_setiuservalue(L, 3, 1);
     }
     task->handed_out = true;
-    task->rt->lua->handed_out++;
+    task->rt->lua->unguarded++;
     return 0;
 }
 

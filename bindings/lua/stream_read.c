@@ -107,7 +107,7 @@ static ptrdiff_t find(saros_stream *stream, const char *delimiter, size_t size, 
     size_t      from = stream->scanned > back ? stream->scanned - back : 0;
     const char *found = NULL;
     *code = 0;
-    if (stream->left - from >= size)
+    if (stream->at != NULL && stream->left - from >= size)
         found = size == 1 ? memchr(stream->at + from, *delimiter, stream->left - from)
                           : memmem(stream->at + from, stream->left - from, delimiter, size);
     if (found != NULL && (size_t)(found - stream->at) <= limit) return found - stream->at;
@@ -223,7 +223,8 @@ static int read_formats(lua_State *L, saros_stream *stream, lua_KContext *ctx) {
             *ctx = CONTEXT(READ, next, formats);
             return MORE;
         }
-        if (pushed > 1 || lua_isnil(L, -1)) return lua_gettop(L) - 1 - formats; /* the first failure is the last result */
+        if (pushed > 1 || lua_isnil(L, -1))
+            return lua_gettop(L) - 1 - formats; /* the first failure is the last result */
     }
     return formats;
 }

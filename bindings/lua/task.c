@@ -133,7 +133,7 @@ static int fail_broken(lua_State *L) {
     lua_State  *co = task->co;
     saros_task_push(L, task);
     lua_pushvalue(L, -1);
-    saros_anchor(L, task->rt, task); /* until its error was awaited or reported */
+    saros_anchor(L, task->rt, task);              /* until its error was awaited or reported */
     if (task->is.fate != SAROS_PENDING) return 0; /* it came to its end behind the loop's back */
     if (co == NULL) {
         lua_pushliteral(L, "not enough memory to begin the task");
@@ -183,7 +183,7 @@ void saros_task_told(saros_loop *loop, saros_op *op, int64_t result) {
     saros_task *task = task_of(op);
     (void)loop, (void)result;
     saros_rt *rt = task->rt;
-    if (rt == NULL) return; /* it was killed while this was on its way */
+    if (rt == NULL) return;                                   /* it was killed while this was on its way */
     if (task->co == NULL && task->is.fate != SAROS_PENDING) { /* the timer of end_task, or an await has ended it */
         saros_task_forget(task);
         return;

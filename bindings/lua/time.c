@@ -66,7 +66,9 @@ static int run_call(lua_State *L) {
     for (int i = 0; i <= self->args; i++) lua_getiuservalue(L, 2, 1 + i);
     lua_remove(L, 2);
     if (lua_pcall(L, self->args, 0, 1) == LUA_OK) return 0;
-    saros_complain(self->rt, "a callback failed: %s", lua_tostring(L, -1));
+    lua_pushfstring(L, "a callback failed: %s", lua_tostring(L, -1));
+    self->rt->reported++;
+    saros_report(self->rt->loop, lua_tostring(L, -1));
     return 0;
 }
 
@@ -82,8 +84,8 @@ static void end_call(call *self) {
 }
 
 static void call_told(saros_loop *loop, saros_op *op, int64_t result) {
-    call      *self = (call *)(void *)op;
-    saros_rt  *rt = self->rt, *outer_rt = rt->lua->current;
+    call       *self = (call *)(void *)op;
+    saros_rt   *rt = self->rt, *outer_rt = rt->lua->current;
     saros_task *outer = rt->task;
     (void)loop;
     bool runs = result >= 0 && !self->cancelled && rt->loop != NULL;
@@ -177,13 +179,9 @@ static int call_cancel(lua_State *L) {
 
 void saros_open_time(lua_State *L) {
     static const luaL_Reg methods[] = {{"cancel", call_cancel}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"sleep", sleep},
-                                         {"sleep_until", sleep_until},
-                                         {"now", now},
-                                         {"call_soon", call_soon},
-                                         {"call_later", call_later},
-                                         {"call_at", call_at},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"sleep", sleep},           {"sleep_until", sleep_until}, {"now", now}, {"call_soon", call_soon},
+        {"call_later", call_later}, {"call_at", call_at},         {NULL, NULL}};
     saros_type_make(L, SAROS_T_CALL, "saros.call", methods, NULL);
     saros_add(L, functions);
 }

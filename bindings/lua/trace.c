@@ -17,7 +17,8 @@ static void say_who(FILE *out, enum saros_event event, const saros_op *op) {
     uint32_t task = saros_trace_task(op);
     if (task > 0) fprintf(out, "task-%u ", (unsigned)task);
     fprintf(out, "%s", kinds[op->kind]);
-    if (event != SAROS_ON_TELL && op->kind > SAROS_OP_TIMER && op->handle->os != SAROS_NO_HANDLE) fprintf(out, " [%d]", (int)op->handle->os);
+    if (event != SAROS_ON_TELL && op->kind > SAROS_OP_TIMER && op->handle->os != SAROS_NO_HANDLE)
+        fprintf(out, " [%d]", (int)op->handle->os);
 }
 
 static void say_result(FILE *out, int64_t result) {
@@ -26,8 +27,8 @@ static void say_result(FILE *out, int64_t result) {
 }
 
 void saros_trace_line(void *user, saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result) {
-    FILE      *out = user;
-    saros_time now = saros_now(loop);
+    FILE                    *out = user;
+    saros_time               now = saros_now(loop);
     static const char *const names[] = {"submit", "  park", "  ready", "  take", "resume", "  cancel", "wait"};
     fprintf(out, "%9.6f  ", (double)(now % (1000 * SAROS_SECOND)) / 1e9);
     if (event == SAROS_ON_WAIT) {

@@ -3,7 +3,10 @@ local saros = require "saros"
 
 function boss()
    local _ <close> = setmetatable({}, {
-      __close = function() saros.sleep(0.01) print("boss: turns to stone") end, -- it may await while it leaves
+      __close = function()
+         saros.shield(saros.sleep, 0.01) -- who leaves may still await, out of reach of what ended it
+         print("boss: turns to stone")
+      end,
    })
    while true do
       saros.sleep(0.1)

@@ -36,8 +36,9 @@ static void states_may_share_a_loop(void **state) {
         boxes[i].w = h->w;
         boxes[i].L = new_state(&boxes[i], &boxes[i].lua);
         assert_result(saros_lua_attach(boxes[i].L, h->w->loop, i % 2 ? SAROS_LUA_INSTALL : 0), 0);
-        spawn(&boxes[i], NULL, NULL, "local saros = require 'saros'; local l = saros.listen '127.0.0.1:0'\n"
-                                     "saros.spawn(l.accept, l); saros.sleep(0); log 'here'; saros.sleep(3600)");
+        spawn(&boxes[i], NULL, NULL,
+              "local saros = require 'saros'; local l = saros.listen '127.0.0.1:0'\n"
+              "saros.spawn(l.accept, l); saros.sleep(0); log 'here'; saros.sleep(3600)");
     }
     steps(h->w, 5);
     AWAIT(h->w, saros_step(h->w->loop, &(saros_limits){.gc = MILLISECOND}).outcome == SAROS_WAITING);
@@ -81,9 +82,10 @@ static void a_scripts_own_loops_are_the_hosts_too(void **state) {
     close(file);
     close(kept);
     assert_true(h->w->reports >= 2);
-    spawn(h, NULL, NULL, "local outer = saros.current_loop()\n" /* another loop inside a task of the host's */
-                         "log(own:run(function() saros.sleep(0.001) return saros.current_loop() == own end))\n"
-                         "log(saros.current_loop() == outer) saros.sleep(0) log 'on'");
+    spawn(h, NULL, NULL,
+          "local outer = saros.current_loop()\n" /* another loop inside a task of the host's */
+          "log(own:run(function() saros.sleep(0.001) return saros.current_loop() == own end))\n"
+          "log(saros.current_loop() == outer) saros.sleep(0) log 'on'");
     until_tasks(h, 0);
     assert_log(h, "true,true,on,");
     spawn(h, NULL, NULL, "own:spawn(saros.sleep, 3600) own:step() saros.sleep(3600)"); /* both end with the state */
@@ -158,10 +160,8 @@ static void hosts_on_threads_share_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        EMBED_TEST(two_states_with_a_loop_each_do_not_meet),
-        EMBED_TEST(states_may_share_a_loop),
-        EMBED_TEST(a_scripts_own_loops_are_the_hosts_too),
-        EMBED_TEST(a_failure_to_open_reaches_the_script),
+        EMBED_TEST(two_states_with_a_loop_each_do_not_meet), EMBED_TEST(states_may_share_a_loop),
+        EMBED_TEST(a_scripts_own_loops_are_the_hosts_too),   EMBED_TEST(a_failure_to_open_reaches_the_script),
         EMBED_TEST(hosts_on_threads_share_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

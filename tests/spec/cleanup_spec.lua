@@ -63,6 +63,18 @@ describe("a cancellation", function()
       assert.are.equal(kept, err)
    end)
 
+   it("of a scope that was left is not taken for that of a later one, whatever memory that has", function()
+      local kept
+      for _ = 1, 5 do
+         saros.scope(function(scope)
+            scope:cancel("old")
+            kept = select(2, saros.pcall(saros.sleep, 0))
+         end)
+         assert.are.equal(kept, (kit.error_of(saros.scope, function() error(kept) end)))
+         assert.are.equal(kept, (kit.error_of(saros.timeout, 100, function() error(kept) end)))
+      end
+   end)
+
    it("of another task is an ordinary error for pcall", function()
       local kept
       cancelled_task(function() kept = select(2, saros.pcall(saros.sleep, 100)) end)

@@ -239,7 +239,7 @@ describe("awaiting in odd places", function()
       assert(xpcall(pause, print, "xpcall"))
       do
          local _ <close> = object
-         local _ = object.index, object + 1, object .. "", object(), object < other, object == other, #object
+         select("#", object.index, object + 1, object .. "", object(), object < other, object == other, #object)
       end
       for _ in function(_, last) return not last and pause("iterator") or nil end do end
       assert.are.equal("pcall xpcall index add concat call lt eq len close iterator", table.concat(log, " "))
