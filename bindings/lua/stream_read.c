@@ -230,9 +230,8 @@ static int read_formats(lua_State *L, saros_stream *stream, lua_KContext *ctx) {
 }
 
 static int attempt(lua_State *L, saros_stream *stream, lua_KContext *ctx) {
-    size_t      size;
-    int         code;
-    const char *delimiter;
+    size_t size;
+    int    code;
     switch ((enum want)(*ctx & 0xff)) {
     case READ: return read_formats(L, stream, ctx);
     case SOME:
@@ -249,9 +248,9 @@ static int attempt(lua_State *L, saros_stream *stream, lua_KContext *ctx) {
         lua_pushlstring(L, stream->at, stream->left); /* a copy; the next read gets it too */
         return 4;
     default: {
-        delimiter = lua_tolstring(L, 2, &size);
-        size_t    limit = (size_t)lua_tointeger(L, 3);
-        ptrdiff_t before = find(stream, delimiter, size, limit, &code);
+        const char *delimiter = lua_tolstring(L, 2, &size);
+        size_t      limit = (size_t)lua_tointeger(L, 3);
+        ptrdiff_t   before = find(stream, delimiter, size, limit, &code);
         if (before >= 0) return push_and_consume(L, stream, (size_t)before + size);
         if (code < 0) return limit_reached(L, "read_until", limit);
         return stream->ended ? end_of(L, "read_until") : MORE;

@@ -11,7 +11,7 @@
 enum what { WRITE, SHUTDOWN };
 
 /* The stream is the next writer's, if there is one. */
-static void pass_on(saros_stream *stream, saros_task *task) {
+static void pass_on(saros_stream *stream, const saros_task *task) {
     if (stream->writer != task) return;
     stream->writer = NULL;
     saros_waiter *next = stream->writers;

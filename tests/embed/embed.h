@@ -94,10 +94,7 @@ static int embed_teardown(void **state) {
     return wrong;
 }
 
-#define EMBED_TEST(name)                                                                  \
-    {                                                                                     \
-#name, embed_run, embed_setup, embed_teardown, (void *)&(world_test *[]) { name } \
-    }
+#define EMBED_TEST(test) WORLD_CASE(test, embed_run, embed_setup, embed_teardown)
 
 /* ---- scripts ---------------------------------------------------------------------------------------------------- */
 

@@ -110,6 +110,18 @@ describe("a cancellation", function()
       assert.is_true(others >= 5)
    end)
 
+   it("that is swallowed for ever is reported, once", function()
+      local output = kit.script([[
+         local task = saros.spawn(function()
+            for _ = 1, 500 do saros.pcall(saros.sleep, 1) end
+         end):set_name("stubborn")
+         saros.sleep(0)
+         task:cancel()
+         task:await()]])
+      local _, times = output:gsub("task stubborn %(.-%) waits at .-: it was cancelled", "")
+      assert.are.equal(1, times, output)
+   end)
+
    it("reaches every kind of wait", function()
       local queue, full = saros.queue(), saros.queue(1)
       full:put(1)

@@ -57,15 +57,18 @@ int world_open(world *w, const char *driver, void (*change)(saros_config *config
 void world_close(world *w);
 
 /* A test of a world, and one that opens its loops itself. */
-#define WORLD_TEST(name)                                                                  \
-    {                                                                                     \
-#name, world_run, world_setup, world_teardown, (void *)&(world_test *[]) { name } \
-    }
-#define BARE_TEST(name)                                                                  \
-    {                                                                                    \
-#name, world_run, world_bare, world_teardown, (void *)&(world_test *[]) { name } \
-    }
 typedef void world_test(void **state);
+typedef struct world_case {
+    world_test *test;
+} world_case;
+#define WORLD_CASE(test, run, begin, end)                                                                            \
+    {                                                                                                                \
+        .name = #test, .test_func = run, .setup_func = begin, .teardown_func = end, .initial_state = &(world_case) { \
+            test                                                                                                     \
+        }                                                                                                            \
+    }
+#define WORLD_TEST(test) WORLD_CASE(test, world_run, world_setup, world_teardown)
+#define BARE_TEST(test)  WORLD_CASE(test, world_run, world_bare, world_teardown)
 
 /* ---- operations that remember how they ended -------------------------------------------------------------------- */
 

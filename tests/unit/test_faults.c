@@ -16,10 +16,7 @@ static int reset_seam(void **state) {
     seam_reset();
     return world_setup(state);
 }
-#define FAULT_TEST(name)                                                                 \
-    {                                                                                    \
-#name, world_run, reset_seam, world_teardown, (void *)&(world_test *[]) { name } \
-    }
+#define FAULT_TEST(test) WORLD_CASE(test, world_run, reset_seam, world_teardown)
 
 static void interrupted_calls_are_made_again(void **state) {
     world *w = *state;

@@ -57,7 +57,7 @@ static int scripted_wait(void *self, saros_time timeout) {
     if (poll(list, count, (int)((timeout + MILLISECOND - 1) / MILLISECOND)) < 0) return 0;
     for (uint32_t i = 0; i < count; i++) {
         short    said = list[i].revents;
-        unsigned events = (said & POLLIN ? SAROS_IN : 0) | (said & POLLOUT ? SAROS_OUT : 0);
+        unsigned events = ((said & POLLIN) != 0 ? SAROS_IN : 0) | ((said & POLLOUT) != 0 ? SAROS_OUT : 0);
         if (said & (POLLHUP | POLLERR | POLLNVAL)) events |= SAROS_END;
         if (events == 0) continue;
         if (i > 0) kernel.reports++;
