@@ -12,6 +12,8 @@
 
 #include "bindings/lua/runtime.h"
 
+enum { MOST_SWALLOWED = 100 /* times a cancellation is raised before its task must give way */ };
+
 typedef struct scope_object { /* SAROS_T_SCOPE: what the script holds */
     saros_scope *scope;       /* NULL once it was left */
     bool         cancelled, expired;
@@ -81,7 +83,7 @@ static int raise_k(lua_State *L, int status, lua_KContext ctx) {
 
 int saros_raise_cancelled(lua_State *L, saros_task *task) {
     const void *owner = canceller(task);
-    if (++task->raised == 100 && lua_isyieldable(L)) {
+    if (++task->raised == MOST_SWALLOWED && lua_isyieldable(L)) {
         /* It was told a hundred times and goes on. It may, but not without letting others run. */
         task->raised = 0;
         saros_report_swallowing(L, task);

@@ -9,10 +9,7 @@
 #include "bindings/lua/runtime.h"
 #include "bindings/lua/trace.h"
 
-enum {
-    MOST_AT_HAND = 64,   /* awaits in a row that need not suspend */
-    MOST_SWALLOWED = 100 /* times a cancellation is raised before its task must give way between two of them */
-};
+enum { MOST_AT_HAND = 64 /* awaits in a row that need not suspend */ };
 
 static saros_task *task_of(saros_op *op) { return (saros_task *)((char *)op - offsetof(saros_task, op)); }
 
