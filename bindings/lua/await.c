@@ -5,7 +5,7 @@
  * done callbacks run through the queue as well (semantics 11 to 16). */
 #include <string.h>
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/task.h"
 
 /* ---- who waits ------------------------------------------------------------------------------------------------ */
 

@@ -7,7 +7,7 @@
  * Owns one block of waiters, kept alive by the stack of the task that waits. */
 #include <string.h>
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/task.h"
 
 typedef struct gather gather;
 typedef struct node {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/stream.h"
 
 /* ---- making one ----------------------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
  * fails or is cancelled leaves nothing behind; a connection that was won is delivered, or closed with its stream. */
 #include <string.h>
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/stream.h"
 
 enum { LINE_LIMIT = 64 * 1024, ALL_LIMIT = 64 * 1024 * 1024 };
 

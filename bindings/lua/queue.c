@@ -4,7 +4,7 @@
  * Promises: FIFO for items, getters and putters; nobody barges past a waiter. An item or a place is promised to a
  * waiter when it is woken, and a waiter that was woken takes it even if it is cancelled meanwhile: so nothing is lost
  * (semantics 33, 37). After a shutdown what is left can still be got. */
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/task.h"
 
 typedef struct queue {
     lua_Integer   head, count, limit; /* limit 0: none */

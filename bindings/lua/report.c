@@ -1,7 +1,7 @@
 /* report.c: tasks in words: names, lists, tracebacks, and the errors that nobody awaited.
  *
  * Promises: an error is reported once; a __tostring that fails itself does no harm. */
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/task.h"
 
 const char *saros_task_name(lua_State *L, saros_task *task, int index) {
     if (task->is.boxed) {

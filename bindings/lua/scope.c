@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/task.h"
 
 enum { MOST_SWALLOWED = 100 /* times a cancellation is raised before its task must give way */ };
 

@@ -7,7 +7,7 @@
  * its task ended well and the script has never seen it. */
 #include <string.h>
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/task.h"
 
 enum { MOST_PLACES = 1000, MOST_ARGUMENTS = 250, SURE_ROOM = 8 /* stack slots that a C function need not ask for */ };
 

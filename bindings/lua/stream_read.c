@@ -8,7 +8,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/stream.h"
 
 /* What a reading call wants; the first bits of the continuation's context. */
 enum want { READ, SOME, EXACTLY, UNTIL };

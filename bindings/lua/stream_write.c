@@ -6,7 +6,7 @@
  * behind it; the string is anchored on the writer's stack while the kernel may read it. */
 #include <string.h>
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/stream.h"
 
 enum what { WRITE, SHUTDOWN };
 

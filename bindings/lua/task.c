@@ -6,7 +6,7 @@
  * that <close> variables can await while an error or a cancellation unwinds it. */
 #include <string.h>
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/task.h"
 #include "bindings/lua/trace.h"
 
 enum { MOST_AT_HAND = 64 /* awaits in a row that need not suspend */ };

@@ -2,7 +2,7 @@
  *
  * Promises: times are seconds on the loop's own clock; a sleep never ends early; sleep(0) gives way exactly once;
  * callbacks run outside any task, one after the other, and an error in one is reported and harms nobody else. */
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/task.h"
 
 static int sleep_k(lua_State *L, int status, lua_KContext ctx) {
     int64_t result;

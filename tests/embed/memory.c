@@ -5,7 +5,7 @@
  * crashes, hangs or leaks; when there is memory again, loop and state are as good as new. */
 #include "embed.h"
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/task.h"
 
 static const char scenario[] =
     "local saros = require 'saros'\n"
