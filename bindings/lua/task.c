@@ -397,8 +397,9 @@ static int method_traceback(lua_State *L) {
 static int task_tostring(lua_State *L) {
     static const char *const fates[] = {"pending", "finished", "failed", "cancelled"};
     saros_task              *task = saros_check(L, 1, SAROS_T_TASK);
-    lua_pushfstring(L, "saros.task %s (%s, spawned at %s:%d)", saros_task_name(L, task, 1), fates[task->is.fate],
-                    task->place, task->line);
+    const char              *name = saros_task_name(L, task, 1), *fate = fates[task->is.fate];
+    if (task->line > 0) lua_pushfstring(L, "saros.task %s (%s, spawned at %s:%d)", name, fate, task->place, task->line);
+    else lua_pushfstring(L, "saros.task %s (%s)", name, fate); /* by a host */
     return 1;
 }
 
