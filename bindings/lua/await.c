@@ -213,13 +213,15 @@ static int await(lua_State *L) {
     saros_awaitable *is = saros_to_awaitable(L, saros_state(L), 1);
     if (is != NULL) return await_on(L, is, 1, "saros.await");
     if (lua_type(L, 1) == LUA_TNUMBER) return saros_sleep(L, 1, "saros.await");
-    if (luaL_getmetafield(L, 1, "__await") != LUA_TNIL) {
-        lua_insert(L, 1);
-        lua_settop(L, 2);
-        lua_callk(L, 1, LUA_MULTRET, 0, saros_all_results);
-        return saros_all_results(L, LUA_OK, 0);
-    }
+    if (luaL_getmetafield(L, 1, "__await") != LUA_TNIL) return saros_call_await(L);
     return luaL_typeerror(L, 1, "task, future, seconds or object with __await");
+}
+
+int saros_call_await(lua_State *L) {
+    lua_insert(L, 1);
+    lua_settop(L, 2);
+    lua_callk(L, 1, LUA_MULTRET, 0, saros_all_results);
+    return saros_all_results(L, LUA_OK, 0);
 }
 
 int saros_all_results(lua_State *L, int status, lua_KContext ctx) {

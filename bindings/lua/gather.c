@@ -95,25 +95,20 @@ static void raise_first(lua_State *L, gather *all) {
     }
 }
 
+static int wait_more(lua_State *L, gather *all, lua_KFunction k) {
+    saros_expect(all->task->rt->loop, &all->task->op);
+    return saros_suspend(L, all->task, 0, k);
+}
+
 /* The gather was cancelled and its own tasks with it: wait for them, whatever else comes. */
 static int drain_k(lua_State *L, int status, lua_KContext ctx) {
     gather     *all = lua_touserdata(L, AT_BLOCK);
     saros_task *task = saros_resumed_raw(L);
     (void)status, (void)ctx;
-    if (all->pending > 0) {
-        saros_expect(task->rt->loop, &task->op);
-        return saros_suspend(L, task, 0, drain_k);
-    }
+    if (all->pending > 0) return wait_more(L, all, drain_k);
     for (int i = 0; i < all->count; i++)
         if (all->nodes[i].owned) saros_observe(item(L, i)); /* the cancellation is what is told */
     return saros_raise_cancelled(L, task);
-}
-
-static int gather_k(lua_State *L, int status, lua_KContext ctx);
-
-static int wait_more(lua_State *L, gather *all) {
-    saros_expect(all->task->rt->loop, &all->task->op);
-    return saros_suspend(L, all->task, 0, gather_k);
 }
 
 static int gather_k(lua_State *L, int status, lua_KContext ctx) {
@@ -127,20 +122,17 @@ static int gather_k(lua_State *L, int status, lua_KContext ctx) {
         link_all(L, all, true);
         all->return_errors = true; /* the task is woken when the last has ended */
         if (all->pending == 0) return saros_raise_cancelled(L, task);
-        saros_expect(task->rt->loop, &task->op);
-        return saros_suspend(L, task, 0, drain_k);
+        return wait_more(L, all, drain_k);
     }
     raise_first(L, all);
-    return all->pending > 0 ? wait_more(L, all) : results(L, all);
+    return all->pending > 0 ? wait_more(L, all, gather_k) : results(L, all);
 }
 
 /* The body of a task that stands for seconds or for an object with __await. */
 static int await_one(lua_State *L) {
     if (lua_type(L, 1) == LUA_TNUMBER) return saros_sleep(L, 1, "saros.gather");
     luaL_getmetafield(L, 1, "__await");
-    lua_insert(L, 1);
-    lua_callk(L, 1, LUA_MULTRET, 0, saros_all_results);
-    return saros_all_results(L, LUA_OK, 0);
+    return saros_call_await(L);
 }
 
 /* Looks at all before anything is spawned. */
@@ -191,7 +183,7 @@ static int start(lua_State *L, gather *all) {
     all->started = true;
     raise_first(L, all);
     if (link_all(L, all, false) == 0) return saros_answer(L, all->task, results(L, all));
-    return wait_more(L, all);
+    return wait_more(L, all, gather_k);
 }
 
 /* saros.gather(a, b, …) ; saros.gather(list, {return_errors=}) -> {n=…} */

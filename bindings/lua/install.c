@@ -104,32 +104,29 @@ static bool belongs_to_loop(lua_State *L) {
     bool seen = lua_rawget(L, -2) != LUA_TNIL || saros_state(L)->unguarded > 0;
     lua_pop(L, 2);
     if (!seen) return false;
-    lua_State *co = lua_tothread(L, 1);
-    for (saros_rt *rt = saros_state(L)->loops; co != NULL && rt != NULL; rt = rt->next)
-        for (saros_task *task = rt->first; task != NULL; task = task->next)
-            if (task->co == co) return true;
-    return false;
+    return saros_task_of(saros_state(L), lua_tothread(L, 1)) != NULL;
 }
 
-/* upvalue 2: Lua's own function */
+/* Upvalue 2, Lua's own function, with the same arguments. */
+static int call_own(lua_State *L) {
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
 static int task_resume(lua_State *L) {
     if (belongs_to_loop(L)) {
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "cannot resume the coroutine of a task: its loop does");
         return 2;
     }
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
+    return call_own(L);
 }
 
 static int task_close(lua_State *L) {
     if (belongs_to_loop(L)) return luaL_error(L, "cannot close the coroutine of a task: use task:cancel()");
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
+    return call_own(L);
 }
 
 /* field of the table on top becomes a function of ours that has Lua's own as its second upvalue */

@@ -1,6 +1,6 @@
-/* loop.c: loops in Lua's hands: saros.run, saros.loop{…}, the embedding calls of saros_lua.h.
+/* loop.c: loops in Lua's hands: saros.run, saros.loop{…}; how each is made, run, shut down and closed.
  *
- * Owns each saros_rt: a userdata, in the registry under its own address until the loop is closed or detached, so that
+ * Owns each saros_rt: a userdata, in the registry until the loop is closed or detached, so that
  * whatever lives on the loop may point to it.
  * Promises: run() cancels, awaits and reports what main left behind (semantics 8); the same loop never runs inside
  * itself; attach, detach, close and lua_close come in any order. */
@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "bindings/lua/stream.h"
+
+#define REPORT_AFTER (5 * SAROS_SECOND) /* how long an error may go without anybody who awaits it */
 
 /* ---- making one ----------------------------------------------------------------------------------------------- */
 
@@ -54,7 +56,7 @@ saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const char *driver, saros_l
     saros_rt *rt = saros_new(L, lua, SAROS_T_LOOP, sizeof *rt, 0);
     rt->lua = lua;
     rt->L = lua->L;
-    rt->report_after = 5 * SAROS_SECOND;
+    rt->report_after = REPORT_AFTER;
     rt->self = LUA_NOREF;
     for (int i = 0; i < SAROS_TABLES; i++) rt->tables[i] = LUA_NOREF;
     for (int i = 0; i < SAROS_TABLES; i++) { /* if this raises the finalizer gives them back */
@@ -163,7 +165,8 @@ static int raise_unfinished(lua_State *L, saros_rt *rt, int error) {
     return luaL_error(L, "deadlock: nothing can wake what waits: %s", lua_tostring(L, -1));
 }
 
-/* Function and nargs arguments are on top; runs them as a task to its end. Leaves the task; 0, or raises. */
+/* Function and nargs arguments are on top; runs them as a task to its end. Leaves the task; raises where it
+ * has not ended. */
 static saros_task *run_main(lua_State *L, saros_rt *rt, int nargs) {
     check_can_run(L, rt);
     saros_task *outer = rt->main, *task = saros_spawn(L, rt, nargs, NULL);
@@ -237,7 +240,7 @@ static saros_rt *check_open(lua_State *L) {
 static int loop_new(lua_State *L) {
     static const char *const names[] = {"driver", "report_after", NULL};
     const char              *driver = NULL;
-    saros_time               report_after = 5 * SAROS_SECOND;
+    saros_time               report_after = REPORT_AFTER;
     saros_check_options(L, 1, names);
     if (lua_istable(L, 1) && saros_option(L, 1, "driver") != LUA_TNIL) {
         if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, 1, "option 'driver' must be a string");

@@ -14,11 +14,11 @@ enum { LINE_LIMIT = 64 * 1024, ALL_LIMIT = 64 * 1024 * 1024 };
 
 static void close_told(saros_loop *loop, saros_op *op, int64_t result);
 
-static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type) {
+static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit) {
     saros_stream *stream = saros_new(L, rt->lua, type, sizeof *stream, 0);
     stream->handle.os = SAROS_NO_HANDLE;
-    stream->line_limit = LINE_LIMIT;
-    stream->all_limit = ALL_LIMIT;
+    stream->line_limit = line_limit;
+    stream->all_limit = all_limit;
     stream->rt = rt;
     stream->next = rt->streams;
     if (rt->streams != NULL) rt->streams->prev = stream;
@@ -213,9 +213,7 @@ static int connect(lua_State *L) {
     lua_insert(L, 1);
     saros_address *kept = lua_newuserdatauv(L, sizeof *kept, 0); /* the driver may read it while it connects */
     *kept = address;
-    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM);
-    stream->line_limit = line_limit;
-    stream->all_limit = all_limit;
+    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM, line_limit, all_limit);
     task->op.kind = SAROS_OP_CONNECT;
     task->op.handle = &stream->handle;
     task->op.address = kept;
@@ -238,10 +236,8 @@ static int listen(lua_State *L) {
     if (read_address(L, 1, &address) == SAROS_IS_NAME)
         return saros_fail(L, SAROS_ENOSYS, "listen %s: names are not looked up yet; give a numeric address or *",
                           lua_tostring(L, -1));
-    saros_stream *stream = stream_new(L, rt, SAROS_T_LISTENER);
-    stream->line_limit = line_limit; /* for the streams that it accepts */
-    stream->all_limit = all_limit;
-    saros_op op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
+    saros_stream *stream = stream_new(L, rt, SAROS_T_LISTENER, line_limit, all_limit); /* for what it accepts */
+    saros_op      op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
     saros_submit_now(rt->loop, &op); /* no driver has to wait for a listener */
     if (op.result < 0) return never_opened(L, stream, (int)op.result, "listen", lua_tostring(L, -2));
     return 1;
@@ -266,9 +262,7 @@ static int method_accept(lua_State *L) {
     if (listener->rt == NULL) return saros_closed(L);
     if (listener->rt != task->rt) return luaL_error(L, "listener:accept: the listener belongs to another loop");
     lua_settop(L, 1);
-    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM);
-    stream->line_limit = listener->line_limit;
-    stream->all_limit = listener->all_limit;
+    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM, listener->line_limit, listener->all_limit);
     task->op.kind = SAROS_OP_ACCEPT;
     task->op.handle = &listener->handle;
     task->op.accepted = &stream->handle;

@@ -87,8 +87,7 @@ int saros_raise_cancelled(lua_State *L, saros_task *task) {
         /* It was told a hundred times and goes on. It may, but not without letting others run. */
         task->raised = 0;
         saros_report_swallowing(L, task);
-        saros_expect(task->rt->loop, &task->op);
-        saros_complete(task->rt->loop, &task->op, 0);
+        saros_requeue(task);
         return saros_suspend(L, task, 0, raise_k);
     }
     cancelled_object *error = saros_new(L, task->rt->lua, SAROS_T_CANCELLED, sizeof *error, 1);

@@ -126,8 +126,7 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
     else rt->first = task;
     rt->last = task;
     rt->live++;
-    saros_expect(rt->loop, &task->op);
-    saros_complete(rt->loop, &task->op, 0);
+    saros_requeue(task);
     return task;
 }
 

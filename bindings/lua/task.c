@@ -300,8 +300,7 @@ static int answer_k(lua_State *L, int status, lua_KContext ctx) {
 
 int saros_answer(lua_State *L, saros_task *task, int n) {
     if (++task->at_hand < MOST_AT_HAND) return n;
-    saros_expect(task->rt->loop, &task->op);
-    saros_complete(task->rt->loop, &task->op, 0);
+    saros_requeue(task);
     return saros_suspend(L, task, n, answer_k);
 }
 

@@ -94,6 +94,11 @@ void saros_task_told(saros_loop *loop, saros_op *op, int64_t result); /* its op'
 saros_task *saros_begin(lua_State *L, const char *what);
 /* The same, but does not look at cancellation. */
 saros_task *saros_begin_uncancelled(lua_State *L, const char *what);
+/* Puts the task at the end of the run queue. In place of a submit: a task that suspends then gives way once. */
+static inline void saros_requeue(saros_task *task) {
+    saros_expect(task->rt->loop, &task->op);
+    saros_complete(task->rt->loop, &task->op, 0);
+}
 /* THE ONE PLACE THAT YIELDS. In tail position; task->op has been submitted. */
 int saros_suspend(lua_State *L, saros_task *task, lua_KContext ctx, lua_KFunction k);
 /* In a continuation: the task, and its op's result in *result. Raises if the task was cancelled meanwhile, and
@@ -123,7 +128,8 @@ void saros_box(lua_State *L, saros_awaitable *is, int index);
 void             saros_settle(lua_State *L, saros_awaitable *is, int index, enum saros_fate fate, int n);
 int              saros_await_value(lua_State *L, saros_awaitable *is, int index); /* pushes results, or raises */
 saros_awaitable *saros_to_awaitable(lua_State *L, const saros_lua *lua, int index);
-int              saros_await_on(lua_State *L, int index, const char *what);     /* in tail position */
+int              saros_await_on(lua_State *L, int index, const char *what); /* in tail position */
+int              saros_call_await(lua_State *L); /* argument 1 alone, its __await on top; in tail position */
 int              saros_all_results(lua_State *L, int status, lua_KContext ctx); /* a continuation: all but ctx values */
 extern const luaL_Reg saros_awaitable_methods[];
 void                  saros_observe(saros_awaitable *is); /* somebody has seen its error: it need not be reported */

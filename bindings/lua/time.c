@@ -22,8 +22,7 @@ int saros_sleep(lua_State *L, int arg, const char *what) {
     saros_time  duration = saros_seconds(L, arg);
     saros_task *task = saros_begin(L, what);
     if (duration > 0) return sleep_until_time(L, task, saros_later(task->rt->loop, duration));
-    saros_expect(task->rt->loop, &task->op);
-    saros_complete(task->rt->loop, &task->op, 0); /* to the end of the run queue */
+    saros_requeue(task);
     return saros_suspend(L, task, 0, sleep_k);
 }
 

@@ -4,14 +4,6 @@ local saros = require "saros"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
 
-local function refused() -- an address that nobody listens at, and what connecting to it gives
-   local listener = assert(saros.listen("127.0.0.1:0"))
-   local address = listener:address()
-   listener:close()
-   saros.sleep(0)
-   return address
-end
-
 describe("saros.try", function()
    it("returns its arguments where the first is true", function()
       assert.are.same({ n = 3, 1, nil, 3 }, table.pack(saros.try(1, nil, 3)))
@@ -29,7 +21,7 @@ describe("saros.try", function()
    end)
 
    it("keeps the operation and the address of an error of ours", function()
-      local address = refused()
+      local address = kit.free_address()
       local err = kit.error_of(function() return saros.try(saros.connect(address)) end)
       assert.are.equal("ECONNREFUSED", err.code)
       assert.are.equal("connect", err.op)

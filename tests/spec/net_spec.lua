@@ -4,14 +4,6 @@ local saros = require "saros"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
 
-local function free_address() -- where nobody listens
-   local listener = assert(saros.listen("127.0.0.1:0"))
-   local address = listener:address()
-   listener:close()
-   saros.sleep(0)
-   return address
-end
-
 local function path()
    local name = os.tmpname()
    os.remove(name)
@@ -101,7 +93,7 @@ end)
 
 describe("what the network does wrong", function()
    it("is nil, a message with the address, and ECONNREFUSED where nobody listens", function()
-      local address = free_address()
+      local address = kit.free_address()
       local stream, message, code = saros.connect(address)
       assert.is_nil(stream)
       assert.are.equal("connect " .. address .. ": connection refused", message)

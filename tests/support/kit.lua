@@ -59,6 +59,15 @@ function kit.pair(options)
    return client, server
 end
 
+-- An address of this machine at which nobody listens any more.
+function kit.free_address()
+   local listener = assert(saros.listen("127.0.0.1:0"))
+   local address = listener:address()
+   listener:close()
+   saros.sleep(0)
+   return address
+end
+
 -- ---- hosts as children -----------------------------------------------------------------------------------------
 
 kit.host = os.getenv("SAROS_HOST")
