@@ -19,7 +19,8 @@ typedef struct saros_driver {
     saros_time (*now)(void *self);                                         /* never goes back */
     void (*submit)(void *self, saros_op *op);                              /* cannot fail: a failure is a completion */
     void (*cancel)(void *self, saros_op *op);    /* a wish; op is in flight and still ends once */
-    int (*wait)(void *self, saros_time timeout); /* until something is done, or time; <0 is fatal */
+    int (*wait)(void *self, saros_time timeout); /* until something is done, or time; <0 is fatal, but SAROS_EDEADLOCK:
+                                          nothing can ever happen; only where that can be known, and with no time-out */
     void (*wake)(void *self);                    /* any thread, also a signal handler */
     int64_t (*take)(void *self, saros_op *op, void *buffer, size_t size); /* a ready lent RECV: bytes, 0 at the end,
                                                                    or SAROS_EAGAIN, then it is submitted again */
@@ -33,6 +34,11 @@ SAROS_API void saros_set_pollable(saros_loop *loop, saros_os_handle handle);
 SAROS_API void saros_trace(saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result);
 /* The connection or listener is open: set handle->os (or word) first, then call this, then complete. */
 SAROS_API void saros_opened(saros_loop *loop, saros_handle *handle, bool listener);
+
+/* What a driver leaves to chance is drawn from config.seed, here and nowhere else. */
+SAROS_API uint64_t saros_random(saros_loop *loop);
+/* For wait: may somebody outside still post? Until then nothing is a deadlock, whatever else stands still. */
+SAROS_API bool saros_held(saros_loop *loop);
 
 /* Is it a receive that waits for readiness only? */
 static inline bool saros_is_lent(const saros_op *op) { return op->kind == SAROS_OP_RECV && op->buffer == NULL; }

@@ -49,6 +49,16 @@ void            saros_set_pollable(saros_loop *loop, saros_os_handle handle) { l
 void            saros_stop(saros_loop *loop) { loop->stopping = true; }
 size_t          saros_pending(const saros_loop *loop) { return loop->flying + loop->timers.count + loop->ready.count; }
 
+/* splitmix64 (Steele, Lea, Flood 2014): any seed will do, 0 as well. */
+uint64_t saros_random(saros_loop *loop) {
+    uint64_t x = loop->random += UINT64_C(0x9E3779B97F4A7C15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return x ^ (x >> 31);
+}
+
+bool saros_held(saros_loop *loop) { return atomic_load(&loop->door.holds) > 1 || saros_door_knocked(loop); }
+
 const saros_config *saros_configuration(const saros_loop *loop) { return &loop->config; }
 
 void saros_join(saros_loop *loop, saros_guest *guest) {
@@ -85,7 +95,7 @@ int saros_open(saros_loop **out, const saros_config *given, char *why, size_t si
     if (config.alloc == NULL) config.alloc = default_alloc;
     saros_loop *loop = config.alloc(config.user, NULL, 0, sizeof *loop);
     if (loop == NULL) return fail("not enough memory", SAROS_ENOMEM, why, size);
-    *loop = (saros_loop){.config = config, .pollable = SAROS_NO_HANDLE};
+    *loop = (saros_loop){.config = config, .pollable = SAROS_NO_HANDLE, .random = config.seed};
     atomic_init(&loop->door.posted, NULL);
     atomic_init(&loop->door.inside, 0);
     atomic_init(&loop->door.holds, 1);
@@ -122,7 +132,8 @@ static bool look_due(const saros_loop *loop, saros_time now) {
 int saros_ask(saros_loop *loop, saros_time timeout) {
     saros_see(loop, SAROS_ON_WAIT, NULL, timeout);
     int error = loop->driver->wait(loop->state, timeout);
-    if (error < 0) return loop->broken = error;
+    if (error < 0 && error != SAROS_EDEADLOCK) loop->broken = error;
+    if (error < 0) return error;
     loop->turns = 0;
     return 0;
 }
@@ -154,6 +165,7 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
     saros_time   until = limits->budget > 0 ? after(began, limits->budget) : SAROS_FOREVER;
     saros_time   give_up = after(began, limits->wait);
     saros_status status = {.outcome = SAROS_MORE};
+    int          error = 0;
     bool         looked = false; /* a step looks at the kernel at least once, also with a budget of nothing */
 
     for (;;) {
@@ -171,7 +183,7 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
         if (!ready || look_due(loop, now) || (!looked && loop->flying > 0)) {
             bool       held = ready || loop->stopping;
             saros_time before = now;
-            if (saros_ask(loop, held ? 0 : patience(loop, now, give_up)) < 0) break;
+            if ((error = saros_ask(loop, held ? 0 : patience(loop, now, give_up))) < 0) break;
             looked = true;
             now = loop->asked = saros_now(loop);
             if (!ready) blocked += now - before;
@@ -189,8 +201,9 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
         looked = looked || loop->flying == 0;
         now = saros_now(loop);
     }
-    if (loop->broken < 0) status.outcome = SAROS_BROKEN;
-    status.error = loop->broken;
+    if (error == 0) error = loop->broken;
+    if (error < 0) status.outcome = SAROS_BROKEN;
+    status.error = error;
     status.next = saros_heap_next(&loop->timers);
     status.used = saros_now(loop) - began - blocked;
     return status;
@@ -240,7 +253,7 @@ static void closed_by_loop(saros_loop *loop, saros_op *op, int64_t result) { (vo
 /* Tells what is ready; where something still flies, lets the driver bring it. */
 static void settle(saros_loop *loop) {
     while (loop->ready.count > 0 || (loop->flying > 0 && loop->broken == 0)) {
-        if (loop->ready.count == 0) saros_ask(loop, SAROS_FOREVER);
+        if (loop->ready.count == 0 && saros_ask(loop, SAROS_FOREVER) < 0) return;
         while (loop->ready.count > 0) saros_tell(loop, saros_queue_pop(&loop->ready));
     }
 }

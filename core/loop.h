@@ -40,6 +40,7 @@ struct saros_loop {
     saros_os_handle     pollable;
     char               *scratch;
     saros_config        config;
+    uint64_t            random; /* the state of saros_random */
     saros_guest        *guests;
     saros_door          door;
     char                why[SAROS_WHY];
@@ -62,7 +63,7 @@ static inline void saros_see(saros_loop *loop, enum saros_event event, const sar
 }
 
 /* loop.c: asks the driver, blocking for at most `timeout`; what this brings is in the ready queue. 0, or the error
- * with which the driver has broken down. */
+ * with which the driver has broken down, or SAROS_EDEADLOCK, which breaks nothing. */
 int saros_ask(saros_loop *loop, saros_time timeout);
 
 /* op.c: tells one finished op; finishes the timers that are due. */

@@ -229,7 +229,7 @@ void saros_cancel(saros_loop *loop, saros_op *op) {
 
 void saros_abandon(saros_loop *loop, saros_op *op) {
     saros_cancel(loop, op);
-    while (op->state == SAROS_FLYING && loop->broken == 0) saros_ask(loop, SAROS_FOREVER);
+    while (op->state == SAROS_FLYING && loop->broken == 0 && saros_ask(loop, SAROS_FOREVER) == 0) {}
     if (op->state == SAROS_READY) saros_queue_remove(&loop->ready, op);
     op->state = SAROS_IDLE;
 }

@@ -189,8 +189,9 @@ typedef struct saros_config {
     saros_report_fn report;      /* NULL: silent */
     saros_trace_fn  trace;       /* NULL: none */
     void           *user;        /* given to the three above */
-    uint64_t        seed;        /* for drivers that draw something at random; none of today's does */
+    uint64_t        seed;        /* whatever a driver leaves to chance is drawn from it */
     int             descriptors; /* select: its largest set, 0 its own; for tests of limits */
+    const char *faults; /* sim: the profiles of what goes wrong, "a,b"; NULL: nothing does. Stays until saros_close */
 } saros_config;
 #define SAROS_CONFIG_INIT \
     { .size = sizeof(saros_config) }
@@ -212,7 +213,8 @@ enum saros_outcome {
     SAROS_WAITING, /* something is in flight: step again, at the latest at `next` */
     SAROS_MORE,    /* work is ready: the budget ran out, or stop was asked */
     SAROS_DONE,    /* nothing is left that could ever happen by itself */
-    SAROS_BROKEN   /* the driver failed for good: `error` */
+    SAROS_BROKEN   /* the driver failed for good: `error`. Or SAROS_EDEADLOCK, from a driver that can know it: what is
+                      in flight will never end by itself. Cancel some of it, and the loop goes on. */
 };
 typedef struct saros_status {
     enum saros_outcome outcome;

@@ -156,7 +156,7 @@ void saros_rt_shutdown(lua_State *L, saros_rt *rt) {
 static int raise_unfinished(lua_State *L, saros_rt *rt, int error) {
     bool stopped = rt->stopped_by_script;
     rt->stopped_by_script = false;
-    if (error < 0)
+    if (error < 0 && error != SAROS_EDEADLOCK)
         return luaL_error(L, "the loop broke down: driver %s: %s (%s)", saros_driver_name(rt->loop),
                           saros_error_text(error), saros_error_name(error));
     if (stopped) return luaL_error(L, "the loop was stopped before its main function had ended");
