@@ -90,6 +90,44 @@ need() {
         die "apt could not install: ${missing[*]}"
 }
 
+# ---- sources of others ----------------------------------------------------------------------------------------------
+
+# debian_source PACKAGE: prints the folder with a package's upstream source, as its authors published it and without
+# the distribution's patches; fetched by apt the first time, and kept in build/sources/PACKAGE. The machine's own apt
+# is left as it is: its entries are copied as source entries into a set-up of our own, which also needs no root.
+debian_source() (
+    package=$1 folder=$root/build/sources
+    if [[ ! -d $folder/$package ]]; then
+        command -v apt-get >/dev/null || die "the source of $package is fetched with apt-get, which is not here"
+        mkdir -p "$folder"
+        work=$(mktemp -d "$folder/.$package.XXXXXX")
+        trap 'rm -rf "$work"' EXIT
+        mkdir -p "$work"/{parts,lists/partial,cache/archives/partial,tree}
+        for entry in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+            [[ -f $entry ]] || continue
+            sed -e 's/^Types:.*/Types: deb-src/' -e '/^deb-src/d' -e 's/^deb\([[:space:]]\)/deb-src\1/' "$entry" \
+                >"$work/parts/${entry##*/}"
+        done
+        apt=(apt-get -qq -o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$work/parts"
+            -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User="$(id -un)")
+        say "fetching the source of $package"
+        cd "$work" || exit
+        "${apt[@]}" update </dev/null >&2 || say "apt could not renew all lists of sources"
+        "${apt[@]}" source --download-only "$package" </dev/null >&2 || die "apt has no source of $package"
+        tar -x -f "$(echo ./*.orig.tar.*z*)" -C tree --strip-components=1 --no-same-owner || die "the source of $package is not as expected"
+        mv -T tree "$folder/$package" 2>/dev/null || [[ -d $folder/$package ]] || die "build/sources cannot be written"
+    fi
+    echo "$folder/$package"
+)
+
+# lua_source: prints the folder with the C sources of Lua 5.4, for SAROS_LUA_SOURCE.
+lua_source() {
+    local folder
+    folder=$(debian_source lua5.4) || return
+    [[ -f $folder/src/lapi.c ]] || die "build/sources/lua5.4 holds no sources of Lua; remove it and try again"
+    echo "$folder/src"
+}
+
 # ---- build folders --------------------------------------------------------------------------------------------------
 
 # Two scripts at once build one after the other. The lock ends with the shell or with unlock.
