@@ -269,6 +269,8 @@ static void close_handles(saros_loop *loop) {
 
 int saros_close(saros_loop *loop) {
     if (loop->running) return SAROS_EBUSY;
+    for (const saros_guest *guest = loop->guests; guest != NULL; guest = guest->next)
+        if (guest->leaving) return SAROS_EBUSY;
     loop->running = true;
     while (loop->guests != NULL) {
         saros_guest *guest = loop->guests;

@@ -200,7 +200,7 @@ typedef struct saros_config {
  * the thread that calls. The caller closes it with saros_close. */
 SAROS_API int saros_open(saros_loop **loop, const saros_config *config, char *why, size_t size);
 /* Lets the guests go, cancels what is in flight, tells all of it, closes every handle, frees everything. 0, or
- * SAROS_EBUSY from inside saros_step or saros_close. The memory of the loop itself stays until the last saros_release. */
+ * SAROS_EBUSY from inside saros_step or saros_close, or from what a leaving guest runs. The memory of the loop itself stays until the last saros_release. */
 SAROS_API int saros_close(saros_loop *loop);
 
 typedef struct saros_limits {
@@ -260,6 +260,8 @@ struct saros_guest {
     /* saros_close was called. The guest has left; the loop still takes calls, but is not stepped any more: the moment to
      * abandon ops and close handles. */
     void (*closing)(saros_guest *guest, saros_loop *loop);
+    bool
+        leaving; /* it still needs the loop, and runs code of others meanwhile: until it has left saros_close refuses */
 };
 SAROS_API void saros_join(saros_loop *loop, saros_guest *guest);
 /* No effect where it has not joined, or has left. */

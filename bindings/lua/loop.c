@@ -95,8 +95,7 @@ static void free_lists(saros_rt *rt) {
 void saros_rt_close(lua_State *L, saros_rt *rt) {
     saros_loop *loop = rt->loop;
     if (loop == NULL || rt->closing) return;
-    saros_leave(loop, &rt->guest);
-    rt->closing = true;
+    rt->closing = rt->guest.leaving = true; /* <close> variables may run functions of the host's that close the loop */
     rt->L = L;
     while (rt->first != NULL || rt->failed != NULL) { /* each may run some Lua, and that may begin more */
         if (rt->first != NULL) saros_task_kill(rt->first);
@@ -106,6 +105,7 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);
     saros_scopes_free(rt);
     free_lists(rt);
+    saros_leave(loop, &rt->guest);
     rt->loop = NULL;
     if (rt->owned) saros_close(loop);
     unlink_rt(rt);

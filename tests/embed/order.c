@@ -209,6 +209,30 @@ static void another_loop_takes_the_place_of_one_that_was_detached(void **state) 
     assert_log(h, "true false false the awaited task was cancelled,");
 }
 
+static int close_loop(lua_State *L) {
+    host *h = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushstring(L, saros_error_name(saros_close(h->w->loop)));
+    return 1;
+}
+
+/* The host's own function, called from a <close> variable while the state lets go of the loop. */
+static void a_loop_is_not_closed_under_a_state_that_is_detaching(void **state) {
+    host *h = *state;
+    open_all(h, "none");
+    lua_pushlightuserdata(h->L, h);
+    lua_pushcclosure(h->L, close_loop, 1);
+    lua_setglobal(h->L, "close_loop");
+    for (int i = 0; i < 3; i++)
+        spawn(h, NULL, NULL,
+              "local guard <close> = setmetatable({}, {__close = function() log(close_loop()) end})\n"
+              "require 'saros'.sleep(3600)");
+    steps(h->w, 1);
+    assert_result(saros_lua_detach(h->L), 0);
+    assert_log(h, "EBUSY,EBUSY,EBUSY,");
+    assert_result(saros_close(h->w->loop), 0);
+    h->w->loop = NULL;
+}
+
 /* What a script still has of a loop that is gone answers, and does not crash. */
 static void what_is_left_of_a_loop_that_has_closed_can_be_asked(void **state) {
     host *h = *state;
@@ -240,6 +264,7 @@ int main(void) {
         EMBED_TEST(whatever_waits_ends_in_any_order),
         EMBED_TEST(a_loop_is_attached_and_detached_again_and_again),
         EMBED_TEST(another_loop_takes_the_place_of_one_that_was_detached),
+        EMBED_TEST(a_loop_is_not_closed_under_a_state_that_is_detaching),
         EMBED_TEST(what_is_left_of_a_loop_that_has_closed_can_be_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
