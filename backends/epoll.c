@@ -15,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backends/posix_try.h"
 #include "backends/reactor.h"
 
 enum { BATCH = 256 };

@@ -3,32 +3,26 @@
  * For games and tools that need no sockets: a step with nothing to wait for makes no kernel call but the clock's. And
  * for readers: this is a driver's whole duty on one page. Every operation is answered with SAROS_ENOSYS; timers and
  * posts are the core's own, and only need `wait` to end in time. */
-#include <errno.h>
-#include <semaphore.h>
-#include <stdatomic.h>
-#include <time.h>
-
-#include "backends/posix_try.h"
+#include "backends/bell.h"
 #include "core/driver.h"
 
 typedef struct none_driver {
     saros_loop *loop;
-    sem_t       bell; /* sem_post is async-signal-safe, which no other way of waking a thread is (signal-safety(7)) */
-    atomic_bool rung; /* many wakes become one */
+    saros_bell  bell;
 } none_driver;
 
 static int none_open(void *driver, saros_loop *loop, const saros_config *config) {
     none_driver *self = driver;
     (void)config;
     self->loop = loop;
-    return sem_init(&self->bell, 0, 0) == 0 ? 0 : saros_error_from_os(errno);
+    return saros_bell_open(&self->bell);
 }
 
-static void none_close(void *driver) { sem_destroy(&((none_driver *)driver)->bell); }
+static void none_close(void *driver) { saros_bell_close(&((none_driver *)driver)->bell); }
 
 static saros_time none_now(void *driver) {
     (void)driver;
-    return saros_posix_now();
+    return saros_clock();
 }
 
 static void none_submit(void *driver, saros_op *op) {
@@ -39,25 +33,11 @@ static void none_submit(void *driver, saros_op *op) {
 static void none_cancel(void *driver, saros_op *op) { (void)driver, (void)op; } /* nothing ever flies */
 
 static int none_wait(void *driver, saros_time timeout) {
-    none_driver *self = driver;
-    if (timeout <= 0) {
-        sem_trywait(&self->bell); /* no kernel call */
-    } else if (timeout == SAROS_FOREVER) {
-        sem_wait(&self->bell); /* EINTR: early is allowed */
-    } else {
-        saros_time until = saros_posix_now();
-        until = timeout > SAROS_FOREVER - until ? SAROS_FOREVER : until + timeout;
-        struct timespec at = {.tv_sec = (time_t)(until / SAROS_SECOND), .tv_nsec = (long)(until % SAROS_SECOND)};
-        sem_clockwait(&self->bell, CLOCK_MONOTONIC, &at);
-    }
-    atomic_store(&self->rung, false); /* after the wait: what was posted before this is seen after it */
+    saros_bell_wait(&((none_driver *)driver)->bell, timeout);
     return 0;
 }
 
-static void none_wake(void *driver) {
-    none_driver *self = driver;
-    if (!atomic_exchange(&self->rung, true)) sem_post(&self->bell);
-}
+static void none_wake(void *driver) { saros_bell_ring(&((none_driver *)driver)->bell); }
 
 static int64_t none_take(void *driver, saros_op *op, void *buffer, size_t size) {
     (void)driver, (void)op, (void)buffer, (void)size;

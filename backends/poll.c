@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <time.h>
 
-#include "backends/posix_try.h"
 #include "backends/reactor.h"
 
 typedef struct poll_driver {

@@ -6,16 +6,15 @@
  * queue (they are skipped). */
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/eventfd.h>
+#endif
 
-#include "backends/posix_try.h"
+#include "backends/sockaddr.h"
+#include "backends/socket_try.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
@@ -30,72 +29,7 @@
 
 enum { MOST_DEAD = 128 }; /* dead connections that one accept skips */
 
-typedef union sockaddr_any {
-    struct sockaddr     any;
-    struct sockaddr_in  in;
-    struct sockaddr_in6 in6;
-    struct sockaddr_un  un;
-} sockaddr_any;
-
-saros_time saros_posix_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (saros_time)now.tv_sec * SAROS_SECOND + now.tv_nsec;
-}
-
 static int failed(void) { return errno == EAGAIN || errno == EWOULDBLOCK ? SAROS_EAGAIN : saros_error_from_os(errno); }
-
-/* ---- addresses ------------------------------------------------------------------------------------------------ */
-
-static socklen_t to_system(const saros_address *address, sockaddr_any *out) {
-    memset(out, 0, sizeof *out);
-    switch (address->family) {
-    case SAROS_INET:
-        out->in.sin_family = AF_INET;
-        out->in.sin_port = htons(address->port);
-        memcpy(&out->in.sin_addr, address->at.ip, 4);
-        return sizeof out->in;
-    case SAROS_INET6:
-        out->in6.sin6_family = AF_INET6;
-        out->in6.sin6_port = htons(address->port);
-        out->in6.sin6_scope_id = address->scope;
-        memcpy(&out->in6.sin6_addr, address->at.ip, 16);
-        return sizeof out->in6;
-    default:
-        out->un.sun_family = AF_UNIX;
-        memcpy(out->un.sun_path, address->at.path, address->length);
-        /* an abstract name ends with its length, a path with a zero byte */
-        return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + address->length +
-                           (address->at.path[0] != 0 ? 1 : 0));
-    }
-}
-
-static int from_system(const sockaddr_any *from, socklen_t size, saros_address *out) {
-    memset(out, 0, sizeof *out);
-    switch (from->any.sa_family) {
-    case AF_INET:
-        out->family = SAROS_INET;
-        out->port = ntohs(from->in.sin_port);
-        memcpy(out->at.ip, &from->in.sin_addr, 4);
-        return 0;
-    case AF_INET6:
-        out->family = SAROS_INET6;
-        out->port = ntohs(from->in6.sin6_port);
-        out->scope = from->in6.sin6_scope_id;
-        memcpy(out->at.ip, &from->in6.sin6_addr, 16);
-        return 0;
-    case AF_UNIX: {
-        size_t length =
-            size > offsetof(struct sockaddr_un, sun_path) ? size - offsetof(struct sockaddr_un, sun_path) : 0;
-        if (length > 0 && from->un.sun_path[0] != 0) length = strnlen(from->un.sun_path, length);
-        out->family = SAROS_UNIX;
-        out->length = (uint16_t)length; /* 0: nobody gave it a name */
-        memcpy(out->at.path, from->un.sun_path, length);
-        return 0;
-    }
-    default: return SAROS_EAFNOSUPPORT;
-    }
-}
 
 /* ---- making sockets ------------------------------------------------------------------------------------------- */
 
@@ -113,7 +47,7 @@ static void dress(int fd, int family) {
     if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-static int make_socket(int family, int *fd) {
+int saros_try_socket(int family, saros_os_handle *fd) {
     *fd = socket(family, SOCK_STREAM | SOCKET_FLAGS, 0);
     if (*fd < 0) return failed();
     dress(*fd, family);
@@ -127,9 +61,9 @@ static int discard(int *fd, int error) {
 }
 
 static int listen_on(int *fd, saros_address *address, size_t backlog) {
-    sockaddr_any name;
-    socklen_t    size = to_system(address, &name);
-    int          on = 1, error = make_socket(name.any.sa_family, fd), only6 = !address->dual;
+    saros_sockaddr name;
+    socklen_t      size = saros_to_sockaddr(address, &name);
+    int            on = 1, error = saros_try_socket(name.any.sa_family, fd), only6 = !address->dual;
     if (error < 0) return error;
     /* Without SO_REUSEADDR a restarted server fails for as long as old connections linger (TIME_WAIT). */
     if (address->family != SAROS_UNIX) setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -150,9 +84,9 @@ int saros_try_listen(int *fd, saros_address *address, size_t backlog) {
 }
 
 int saros_try_connect(int *fd, const saros_address *address) {
-    sockaddr_any name;
-    socklen_t    size = to_system(address, &name);
-    int          error = make_socket(name.any.sa_family, fd);
+    saros_sockaddr name;
+    socklen_t      size = saros_to_sockaddr(address, &name);
+    int            error = saros_try_socket(name.any.sa_family, fd);
     if (error < 0) return error;
     if (connect(*fd, &name.any, size) == 0) return 0;
     /* An interrupted connect goes on by itself (POSIX connect, EINTR): it is under way like EINPROGRESS. */
@@ -163,9 +97,9 @@ int saros_try_connect(int *fd, const saros_address *address) {
 }
 
 int saros_try_connected(int fd) {
-    int          error = 0;
-    socklen_t    size = sizeof error;
-    sockaddr_any name;
+    int            error = 0;
+    socklen_t      size = sizeof error;
+    saros_sockaddr name;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return failed();
     if (error != 0) return saros_error_from_os(error);
     size = sizeof name;
@@ -228,11 +162,54 @@ int64_t saros_try_send(int fd, const void *data, size_t size) {
 int saros_try_shutdown(int fd) { return shutdown(fd, SHUT_WR) == 0 ? 0 : failed(); }
 
 int saros_try_name(int fd, bool peer, saros_address *address) {
-    sockaddr_any name;
-    socklen_t    size = sizeof name;
+    saros_sockaddr name;
+    socklen_t      size = sizeof name;
     memset(&name, 0, sizeof name);
     int error = peer ? getpeername(fd, &name.any, &size) : getsockname(fd, &name.any, &size);
-    return error < 0 ? failed() : from_system(&name, size, address);
+    return error < 0 ? failed() : saros_from_sockaddr(&name, size, address);
 }
 
 void saros_try_close(int fd) { close(fd); }
+
+/* ---- waking ----------------------------------------------------------------------------------------------------- */
+
+#ifdef __linux__
+
+int saros_waker_open(saros_waker *self) {
+    self->in = self->out = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return self->in < 0 ? saros_error_from_os(errno) : 0;
+}
+
+#else
+
+int saros_waker_open(saros_waker *self) {
+    int ends[2];
+    *self = (saros_waker){SAROS_NO_HANDLE, SAROS_NO_HANDLE};
+    if (pipe(ends) < 0) return saros_error_from_os(errno);
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        fcntl(ends[i], F_SETFL, O_NONBLOCK);
+    }
+    *self = (saros_waker){ends[0], ends[1]};
+    return 0;
+}
+
+#endif
+
+void saros_waker_close(saros_waker *self) {
+    close(self->in);
+    if (self->out != self->in) close(self->out);
+}
+
+/* write(2) is async-signal-safe, and errno is put back for the code that was interrupted. An eventfd takes 8 bytes. */
+void saros_waker_ring(const saros_waker *self) {
+    uint64_t one = 1;
+    int      saved = errno;
+    while (write(self->out, &one, self->out == self->in ? sizeof one : 1) < 0 && errno == EINTR) {}
+    errno = saved;
+}
+
+void saros_waker_clear(const saros_waker *self) {
+    uint64_t count; /* an eventfd gives 8 bytes; a pipe up to as many rings, and there is only one */
+    while (read(self->in, &count, sizeof count) < 0 && errno == EINTR) {}
+}

@@ -11,15 +11,8 @@
  *   a call that could only say EAGAIN. (Not once the peer's end was signalled: then there is an end to be read.)
  *
  * Watching is level-triggered, so neither rule can miss anything. */
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
-#ifdef __linux__
-#include <sys/eventfd.h>
-#endif
-
-#include "backends/posix_try.h"
 #include "backends/reactor.h"
+#include "backends/bell.h"
 
 /* handle->bits */
 enum { EMPTY = 1 /* nothing to receive, by the last count */, FULL = 2 /* no room to send */, ENDED = 4 };
@@ -97,7 +90,8 @@ static int64_t send_some(saros_handle *handle, const saros_op *op) {
 }
 
 static int accept_one(saros_reactor *self, saros_op *op) {
-    int fd, error = saros_try_accept(op->handle->os, &fd);
+    saros_os_handle fd;
+    int             error = saros_try_accept(op->handle->os, &fd);
     if (error < 0) return error;
     op->accepted->os = fd;
     op->accepted->bits = 0;
@@ -180,9 +174,8 @@ int64_t saros_reactor_take(void *driver, saros_op *op, void *buffer, size_t size
 
 void saros_reactor_ready(saros_reactor *self, uint32_t slot, unsigned events) {
     if (slot == 0) {
-        uint64_t count; /* an eventfd gives 8 bytes; a pipe up to as many wake-ups, and the rest the next time */
-        while (read(self->slots[0].os, &count, sizeof count) < 0 && errno == EINTR) {}
-        atomic_store(&self->woken, false); /* after the read: a wake in between must not be swallowed by it */
+        saros_waker_clear(&self->waker);
+        atomic_store(&self->woken, false); /* after it: a wake in between must not be swallowed */
         return;
     }
     saros_handle *handle = self->slots[slot].handle;
@@ -209,54 +202,33 @@ void saros_reactor_ready(saros_reactor *self, uint32_t slot, unsigned events) {
 
 saros_time saros_reactor_now(void *driver) {
     (void)driver;
-    return saros_posix_now();
+    return saros_clock();
 }
 
 /* ---- wake-up -------------------------------------------------------------------------------------------------- */
 
-/* Async-signal-safe: write(2) is, and errno is put back for the code that was interrupted. */
+/* Many wakes are one ring: nothing can fill up. */
 void saros_reactor_wake(void *driver) {
     saros_reactor *self = driver;
-    uint64_t       one = 1;
-    if (atomic_exchange(&self->woken, true)) return; /* many wakes, one write: nothing can fill up */
-    int saved = errno;
-    while (write(self->wake_out, &one, self->wake_out == self->slots[0].os ? 8 : 1) < 0 && errno == EINTR) {}
-    errno = saved;
-}
-
-static int open_wake(saros_reactor *self) {
-#ifdef __linux__
-    self->slots[0].os = self->wake_out = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return self->wake_out < 0 ? saros_error_from_os(errno) : 0;
-#else
-    int ends[2];
-    if (pipe(ends) < 0) return saros_error_from_os(errno);
-    for (int i = 0; i < 2; i++) {
-        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
-        fcntl(ends[i], F_SETFL, O_NONBLOCK);
-    }
-    self->slots[0].os = ends[0];
-    self->wake_out = ends[1];
-    return 0;
-#endif
+    if (!atomic_exchange(&self->woken, true)) saros_waker_ring(&self->waker);
 }
 
 int saros_reactor_open(saros_reactor *self, saros_loop *loop, saros_watch *watch) {
     uint32_t slot;
     self->loop = loop;
     self->watch = watch;
-    self->wake_out = SAROS_NO_HANDLE; /* and not 0, which a failed open would close */
-    int error = take_slot(self, &slot);
+    int error = saros_waker_open(&self->waker);
     if (error < 0) return error;
-    self->slots[0] = (saros_slot){.os = SAROS_NO_HANDLE};
-    error = open_wake(self);
-    if (error == 0) error = set_interest(self, 0, SAROS_IN);
+    error = take_slot(self, &slot);
+    if (error == 0) {
+        self->slots[0] = (saros_slot){.os = self->waker.in};
+        error = set_interest(self, 0, SAROS_IN);
+    }
     if (error < 0) saros_reactor_close(self);
     return error;
 }
 
 void saros_reactor_close(saros_reactor *self) {
-    if (self->slots[0].os != SAROS_NO_HANDLE) close(self->slots[0].os);
-    if (self->wake_out != self->slots[0].os) close(self->wake_out);
+    saros_waker_close(&self->waker);
     saros_realloc(self->loop, self->slots, self->room * sizeof *self->slots, 0);
 }

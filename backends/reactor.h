@@ -4,13 +4,13 @@
  * saros_reactor_ready for what the kernel reports. Everything else in its driver table is from here.
  *
  * Owns: the slots (one for each handle that ever had to wait; small dense numbers, so that a mechanism can use them as
- * indexes), what is watched for each, and the wake-up descriptor, which is slot 0. */
+ * indexes), what is watched for each, and the waker, which is slot 0. */
 #ifndef SAROS_REACTOR_H
 #define SAROS_REACTOR_H
 
 #include <stdatomic.h>
 
-#include "core/driver.h"
+#include "backends/socket_try.h"
 
 /* What is watched for, and what is reported. */
 enum { SAROS_IN = 1, SAROS_OUT = 2, SAROS_END = 4 /* reported only: the peer has ended, or an error is pending */ };
@@ -28,13 +28,13 @@ typedef struct saros_reactor saros_reactor;
 typedef int saros_watch(saros_reactor *self, uint32_t slot, unsigned was, unsigned now);
 
 struct saros_reactor {
-    saros_loop     *loop;
-    saros_watch    *watch;
-    saros_slot     *slots;
-    uint32_t        count, room; /* slots in use at some time; allocated */
-    uint32_t        free;        /* 0: none */
-    saros_os_handle wake_out;    /* written by wake; on Linux the same as slot 0's */
-    atomic_bool     woken;
+    saros_loop  *loop;
+    saros_watch *watch;
+    saros_slot  *slots;
+    uint32_t     count, room; /* slots in use at some time; allocated */
+    uint32_t     free;        /* 0: none */
+    saros_waker  waker;       /* slot 0's */
+    atomic_bool  woken;
 };
 
 /* Called by a driver's open and close. Open watches slot 0; 0 or an error. */

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <sys/select.h>
 
-#include "backends/posix_try.h"
 #include "backends/reactor.h"
 
 typedef struct select_driver {

@@ -1,0 +1,38 @@
+/* socket_try.h: one attempt at each socket call, in our words; and the socket or descriptor that wakes a wait.
+ *
+ * posix_try.c does it with POSIX calls, windows_try.c with Winsock's.
+ * Owns no state. Every saros_try_ function makes the call once (again only on EINTR), never blocks, and answers with a
+ * result, SAROS_EAGAIN where it would have to wait, or another SAROS_E… code. Any thread, while a waker is open:
+ * Winsock is up from the first one's opening to the last one's closing.
+ * Promises: every socket made here is non-blocking, and no child process has it; no SIGPIPE; TCP sends at once (no
+ * Nagle); where a function fails, it leaves nothing open and *fd is SAROS_NO_HANDLE. */
+#ifndef SAROS_SOCKET_TRY_H
+#define SAROS_SOCKET_TRY_H
+
+#include "core/driver.h"
+
+int64_t saros_try_recv(saros_os_handle fd, void *buffer, size_t size);     /* bytes, 0 at the end */
+int64_t saros_try_send(saros_os_handle fd, const void *data, size_t size); /* bytes */
+int     saros_try_accept(saros_os_handle fd, saros_os_handle *accepted);
+int     saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog);
+/* SAROS_EAGAIN: under way; wait for writable, then ask saros_try_connected how it went. */
+int  saros_try_connect(saros_os_handle *fd, const saros_address *address);
+int  saros_try_connected(saros_os_handle fd);
+int  saros_try_shutdown(saros_os_handle fd);
+int  saros_try_name(saros_os_handle fd, bool peer, saros_address *address);
+void saros_try_close(saros_os_handle fd);
+
+/* What a readiness driver watches beside its sockets, so that other threads can end its wait. */
+typedef struct saros_waker {
+    saros_os_handle in;  /* to be watched; readable when it was rung */
+    saros_os_handle out; /* the other end, or the same */
+} saros_waker;
+
+int  saros_waker_open(saros_waker *self); /* 0, or an error: then nothing is open */
+void saros_waker_close(saros_waker *self);
+/* Any thread; with POSIX calls also a signal handler. Whoever rings sees to it that there is at most one ring for each
+ * clear: then neither can ever have to wait. */
+void saros_waker_ring(const saros_waker *self);
+void saros_waker_clear(const saros_waker *self); /* not readable any more, if it was */
+
+#endif
