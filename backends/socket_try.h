@@ -13,6 +13,7 @@
 
 int64_t saros_try_recv(saros_os_handle fd, void *buffer, size_t size);     /* bytes, 0 at the end */
 int64_t saros_try_send(saros_os_handle fd, const void *data, size_t size); /* bytes */
+int     saros_try_socket(int family, saros_os_handle *fd); /* AF_…; for who connects or accepts by other means */
 int     saros_try_accept(saros_os_handle fd, saros_os_handle *accepted);
 int     saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog);
 /* SAROS_EAGAIN: under way; wait for writable, then ask saros_try_connected how it went. */
