@@ -23,10 +23,14 @@ local function handle(server, stream, handler)
    handler(stream, (stream:peer_address()))
 end
 
--- One connection. False: no more will come.
+-- One connection. False: no more will come. An accept may win over the close that should have ended it.
 local function accept_one(server)
    server:_wait_for_place()
    local stream, message, code = server.listener:accept()
+   if stream and server.closed then
+      stream:close()
+      return false
+   end
    if not stream then
       if code == "ECLOSED" then return false end
       error(EXHAUSTED[code] and message .. "; accepting pauses for a second" or message, 0)
@@ -38,8 +42,8 @@ local function accept_one(server)
       stream:close()
       error(task, 0)
    end
-   task:set_name("handler")
-   server.handlers[task] = true
+   server.handlers[task] = stream
+   task:set_name("handler"):add_done_callback(server.ended)
    return true
 end
 
@@ -68,6 +72,17 @@ function Server:_wait_for_place()
    end
 end
 
+-- A handler that is cancelled before its first step never begins, and so has nothing to close.
+local function when_ended(server)
+   return function(task)
+      local stream = server.handlers[task]
+      if stream then
+         stream:close()
+         server:_left(task)
+      end
+   end
+end
+
 function Server:_left(task)
    self.handlers[task] = nil
    self.count = self.count - 1
@@ -87,6 +102,7 @@ function Server:address() return self.where end
 
 -- Stops accepting, now; the handlers go on.
 function Server:close()
+   self.closed = true
    self.listener:close()
    return true
 end
@@ -135,6 +151,7 @@ local function serve(address, handler, options)
    local server = setmetatable({
       listener = listener, where = listener:address(), handler = handler, limit = limit, handlers = {}, count = 0,
    }, Server)
+   server.ended = when_ended(server)
    server.acceptor = spawn(accept_loop, server):set_name("accept " .. server.where)
    return server
 end

@@ -1,0 +1,424 @@
+/* uring.c: the driver on Linux io_uring, through liburing.
+ *
+ * How io_uring is driven, in short: two rings are shared with the kernel. We write requests into the one, make one
+ * call that hands them over and waits, and read what has ended from the other. So a turn is one system call, however
+ * many operations begin and end in it.
+ *
+ * What is wrong with io_uring, and how this copes:
+ *   A request lives on when we do not want it any more; also close() does not end it. A cancel is itself a request, and
+ *   may come too late. So an op is told when its own completion has come and not before, and nothing of it is freed or
+ *   closed until then. To the kernel an op is a place in our table and that place's generation: what belongs to an
+ *   older generation is nobody's.
+ *   A connection waits for a message most of the time, and a buffer would wait with it: a lent receive is a poll, and
+ *   `take` makes the call. A send nearly always succeeds at once, and then the plain call costs less than two ring
+ *   entries and a turn: the ring gets what would block. (Both measured: multishot receives are no faster.)
+ *   The rings are of one size. Where no request fits in, we hand over what is there; where the kernel will not have it
+ *   now, the table remembers what is owed. Completions that do not fit wait in the kernel (IORING_FEAT_NODROP).
+ *   By default the kernel interrupts us to finish its work. DEFER_TASKRUN has it wait until we ask; older kernels know
+ *   less, so the flags are tried from best to plain.
+ *   It is often forbidden. Then open says by whom.
+ *
+ * Only the thread that opened the ring may submit (SINGLE_ISSUER): other threads write to an eventfd that we poll. The
+ * ring's descriptor is readable where something has ended, and is offered to foreign loops; what they begin outside a
+ * step is handed over at once, because they may sleep before the next one. A forked child shares the ring with its
+ * parent, and must leave the loop alone. */
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+#include "backends/bell.h"
+#include "backends/socket_try.h"
+
+enum {
+    ENTRIES = 256,      /* requests in the ring; more are handed over in parts */
+    COMPLETIONS = 4096, /* beyond that the kernel keeps a list, which is slow */
+    MOST = 1 << 30,     /* bytes in one request, whose field has 32 bits */
+    NOBODY = -1         /* the place of a request whose end interests nobody */
+};
+/* handle->bits */
+enum { MORE = 1 /* the last one took all it could: another may succeed at once */, FULL = 2 /* no room to send */ };
+/* op->mark */
+enum { UNWANTED = 1 };
+
+/* A place in the table: an op that the kernel works on. Number 0 is the poll of the wake-up. */
+typedef struct flight {
+    saros_op *op;         /* NULL: free */
+    uint32_t  generation; /* of the place, goes up with every use */
+    uint32_t  next;       /* the next free one */
+    bool      owed;       /* its request is not in the ring yet */
+    bool      owed_cancel;
+} flight;
+
+typedef struct uring_driver {
+    saros_loop     *loop;
+    struct io_uring ring;
+    flight         *flights;
+    uint32_t        count, room; /* places used at some time; allocated */
+    uint32_t        free;        /* 0: none */
+    bool            behind;      /* something is owed */
+    int             broken;      /* the wake-up cannot be polled any more */
+    saros_waker     waker;       /* place 0's */
+    atomic_bool     woken;
+} uring_driver;
+
+/* ---- the table ------------------------------------------------------------------------------------------------ */
+
+static int take_place(uring_driver *self, saros_op *op, uint32_t *place) {
+    if (self->free != 0) {
+        *place = self->free;
+        self->free = self->flights[*place].next;
+    } else {
+        if (self->count == self->room) {
+            uint32_t room = self->room > 0 ? self->room * 2 : 16;
+            size_t   unit = sizeof *self->flights;
+            flight  *flights = saros_realloc(self->loop, self->flights, self->room * unit, room * unit);
+            if (flights == NULL) return SAROS_ENOMEM;
+            self->flights = flights;
+            self->room = room;
+        }
+        *place = self->count++;
+        self->flights[*place].generation = 0;
+    }
+    self->flights[*place] = (flight){.op = op, .generation = self->flights[*place].generation + 1};
+    return 0;
+}
+
+static void free_place(uring_driver *self, uint32_t place) {
+    self->flights[place].op = NULL;
+    self->flights[place].next = self->free;
+    self->free = place;
+}
+
+static uint64_t ticket(const uring_driver *self, uint32_t place) {
+    return (uint64_t)self->flights[place].generation << 32 | place;
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------- */
+
+/* Room for one request, or NULL where the kernel will not have any more now. */
+static struct io_uring_sqe *entry(uring_driver *self) {
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&self->ring);
+    if (sqe != NULL) return sqe;
+    io_uring_submit(&self->ring);
+    sqe = io_uring_get_sqe(&self->ring);
+    if (sqe == NULL) self->behind = true;
+    return sqe;
+}
+
+static unsigned at_most(size_t size) { return size < MOST ? (unsigned)size : MOST; }
+
+static void launch(uring_driver *self, uint32_t place) {
+    flight              *at = &self->flights[place];
+    const saros_op      *op = at->op;
+    struct io_uring_sqe *sqe = entry(self);
+    at->owed = sqe == NULL;
+    if (sqe == NULL) return;
+    int fd = op->handle->os;
+    switch (op->kind) {
+    case SAROS_OP_RECV:
+        if (op->buffer == NULL) io_uring_prep_poll_add(sqe, fd, POLLIN);
+        else io_uring_prep_recv(sqe, fd, op->buffer, at_most(op->size), 0);
+        break;
+    case SAROS_OP_SEND: io_uring_prep_send(sqe, fd, op->data, at_most(op->size), MSG_NOSIGNAL); break;
+    case SAROS_OP_ACCEPT: io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); break;
+    default: io_uring_prep_poll_add(sqe, fd, POLLOUT); break; /* a connect under way */
+    }
+    io_uring_sqe_set_data64(sqe, ticket(self, place));
+}
+
+static void launch_cancel(uring_driver *self, uint32_t place) {
+    struct io_uring_sqe *sqe = entry(self);
+    self->flights[place].owed_cancel = sqe == NULL;
+    if (sqe == NULL) return;
+    io_uring_prep_cancel64(sqe, ticket(self, place), 0);
+    io_uring_sqe_set_data64(sqe, (uint32_t)NOBODY);
+}
+
+/* Multishot: it stays, and brings a completion for each ring. */
+static void launch_waker(uring_driver *self) {
+    struct io_uring_sqe *sqe = entry(self);
+    self->flights[0].owed = sqe == NULL;
+    if (sqe == NULL) return;
+    io_uring_prep_poll_multishot(sqe, self->waker.in, POLLIN);
+    io_uring_sqe_set_data64(sqe, 0);
+}
+
+static void catch_up(uring_driver *self) {
+    self->behind = false;
+    if (self->flights[0].owed) launch_waker(self);
+    for (uint32_t place = 1; place < self->count; place++) {
+        if (self->flights[place].op == NULL) continue;
+        if (self->flights[place].owed) launch(self, place);
+        else if (self->flights[place].owed_cancel) launch_cancel(self, place);
+    }
+}
+
+/* ---- operations ----------------------------------------------------------------------------------------------- */
+
+static void note(saros_handle *handle, unsigned bit, bool set) {
+    handle->bits = (uint8_t)(set ? handle->bits | bit : handle->bits & ~bit);
+}
+
+static int64_t received(saros_handle *handle, int64_t got, size_t size) {
+    note(handle, MORE, got > 0 && (size_t)got == size);
+    return got;
+}
+
+static int64_t sent(saros_handle *handle, int64_t count, size_t size) {
+    note(handle, FULL, count == SAROS_EAGAIN || (count >= 0 && (size_t)count < size));
+    return count;
+}
+
+static int accepted(uring_driver *self, saros_op *op, int fd) {
+    note(op->handle, MORE, true);
+    op->accepted->os = fd;
+    op->accepted->bits = 0;
+    saros_opened(self->loop, op->accepted, false);
+    return 0;
+}
+
+static int accept_one(uring_driver *self, saros_op *op) {
+    int fd, error = saros_try_accept(op->handle->os, &fd);
+    if (error == 0) return accepted(self, op, fd);
+    note(op->handle, MORE, false);
+    return error;
+}
+
+/* Descriptors only: what is in flight on the handle has ended. */
+static void close_handle(saros_handle *handle) {
+    if (handle->os != SAROS_NO_HANDLE) saros_try_close(handle->os);
+    handle->os = SAROS_NO_HANDLE;
+}
+
+/* A connect or listen: open, or under way, or nothing is left of it. */
+static int opened(uring_driver *self, saros_handle *handle, int error, bool listener) {
+    if (error == 0) saros_opened(self->loop, handle, listener);
+    else if (error != SAROS_EAGAIN) close_handle(handle);
+    return error;
+}
+
+/* What can be done without the ring. SAROS_EAGAIN: it would block, or would not be worth the call. */
+static int64_t attempt(uring_driver *self, saros_op *op) {
+    saros_handle *handle = op->handle;
+    bool          more = handle->bits & MORE;
+    switch (op->kind) {
+    case SAROS_OP_RECV:
+        if (!more) return SAROS_EAGAIN;
+        return op->buffer == NULL ? 0 : received(handle, saros_try_recv(handle->os, op->buffer, op->size), op->size);
+    case SAROS_OP_SEND:
+        if (handle->bits & FULL) return SAROS_EAGAIN;
+        return sent(handle, saros_try_send(handle->os, op->data, op->size), op->size);
+    case SAROS_OP_ACCEPT: return more ? accept_one(self, op) : SAROS_EAGAIN;
+    case SAROS_OP_CONNECT:
+        handle->bits = 0;
+        return opened(self, handle, saros_try_connect(&handle->os, op->address), false);
+    case SAROS_OP_LISTEN:
+        handle->bits = 0;
+        return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
+    case SAROS_OP_SHUTDOWN: return saros_try_shutdown(handle->os);
+    case SAROS_OP_NAME: return saros_try_name(handle->os, op->size == 1, op->address);
+    case SAROS_OP_CLOSE: close_handle(handle); return 0;
+    default: return SAROS_ENOSYS;
+    }
+}
+
+/* What came of a request. SAROS_EAGAIN: of the op nothing yet, it has to go up again. */
+static int64_t outcome(uring_driver *self, saros_op *op, int result) {
+    saros_handle *handle = op->handle;
+    if (result == -ECANCELED) return SAROS_ECANCELED;
+    if (op->kind == SAROS_OP_CONNECT) return opened(self, handle, saros_try_connected(handle->os), false);
+    /* The plain call knows which errors belong to connections that died in the queue, and skips them. */
+    if (op->kind == SAROS_OP_ACCEPT) return result >= 0 ? accepted(self, op, result) : accept_one(self, op);
+    if (result == -EAGAIN || result == -EINTR) return SAROS_EAGAIN;
+    if (result < 0) return saros_error_from_os(-result);
+    if (saros_is_lent(op)) return 0;
+    return op->kind == SAROS_OP_RECV ? received(handle, result, op->size) : sent(handle, result, op->size);
+}
+
+/* An end before its time: a connect under way leaves nothing behind. */
+static void give_up(uring_driver *self, saros_op *op, int error) {
+    if (op->kind == SAROS_OP_CONNECT) close_handle(op->handle);
+    saros_complete(self->loop, op, error);
+}
+
+static void land(uring_driver *self, uint32_t place, int result) {
+    saros_op *op = self->flights[place].op;
+    int64_t   value = outcome(self, op, result);
+    if (value == SAROS_EAGAIN && !(op->mark & UNWANTED)) {
+        launch(self, place);
+        return;
+    }
+    free_place(self, place);
+    if (value == SAROS_EAGAIN || value == SAROS_ECANCELED) give_up(self, op, SAROS_ECANCELED);
+    else saros_complete(self->loop, op, value);
+}
+
+static void hand_over_outside_a_step(uring_driver *self) {
+    if (!saros_running(self->loop)) io_uring_submit(&self->ring);
+}
+
+static void uring_submit(void *driver, saros_op *op) {
+    uring_driver *self = driver;
+    int64_t       result = attempt(self, op);
+    if (result != SAROS_EAGAIN) {
+        saros_complete(self->loop, op, result);
+        return;
+    }
+    int error = take_place(self, op, &op->word);
+    if (error < 0) {
+        give_up(self, op, error);
+        return;
+    }
+    saros_trace(self->loop, SAROS_ON_PARK, op, 0);
+    launch(self, op->word);
+    hand_over_outside_a_step(self);
+}
+
+static void uring_cancel(void *driver, saros_op *op) {
+    uring_driver *self = driver;
+    op->mark = UNWANTED;
+    if (self->flights[op->word].owed) land(self, op->word, -ECANCELED); /* the kernel has never heard of it */
+    else launch_cancel(self, op->word);
+    hand_over_outside_a_step(self);
+}
+
+static int64_t uring_take(void *driver, saros_op *op, void *buffer, size_t size) {
+    (void)driver;
+    return received(op->handle, saros_try_recv(op->handle->os, buffer, size), size);
+}
+
+/* ---- the wait ------------------------------------------------------------------------------------------------- */
+
+/* The one system call of a turn. */
+static int enter(uring_driver *self, saros_time timeout) {
+    if (timeout == 0) {
+        unsigned flags = IO_URING_READ_ONCE(*self->ring.sq.kflags);
+        bool     news = flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+        return news || io_uring_sq_ready(&self->ring) > 0 ? io_uring_submit_and_get_events(&self->ring) : 0;
+    }
+    /* Never without a time-out: liburing would begin again after a signal. A day early is allowed. */
+    if (timeout > 86400 * SAROS_SECOND) timeout = 86400 * SAROS_SECOND;
+    struct __kernel_timespec time = {.tv_sec = timeout / SAROS_SECOND, .tv_nsec = timeout % SAROS_SECOND};
+    struct io_uring_cqe     *first;
+    return io_uring_submit_and_wait_timeout(&self->ring, &first, 1, &time, NULL);
+}
+
+static void reap(uring_driver *self) {
+    const struct io_uring_cqe *cqe;
+    unsigned                   head, count = 0;
+    io_uring_for_each_cqe(&self->ring, head, cqe) {
+        uint32_t place = (uint32_t)cqe->user_data, generation = (uint32_t)(cqe->user_data >> 32);
+        count++;
+        if (place == 0) {
+            saros_waker_clear(&self->waker);
+            atomic_store(&self->woken, false); /* after the clear: a wake in between must not be swallowed by it */
+            if (cqe->res < 0) self->broken = saros_error_from_os(-cqe->res);
+            else if (!(cqe->flags & IORING_CQE_F_MORE)) launch_waker(self);
+        } else if (place < self->count && self->flights[place].op != NULL &&
+                   self->flights[place].generation == generation) {
+            land(self, place, cqe->res);
+        }
+    }
+    io_uring_cq_advance(&self->ring, count);
+}
+
+static int uring_wait(void *driver, saros_time timeout) {
+    uring_driver *self = driver;
+    if (self->behind) catch_up(self);
+    int result = enter(self, self->behind ? 0 : timeout);
+    /* Time is over; a signal; short of memory, or of room for completions until we have read some. */
+    bool passing = result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY;
+    if (result < 0 && !passing) return saros_error_from_os(-result);
+    reap(self);
+    if (io_uring_sq_ready(&self->ring) > 0) io_uring_submit(&self->ring); /* what went up again; a rare thing */
+    return self->broken;
+}
+
+static void uring_wake(void *driver) {
+    uring_driver *self = driver;
+    if (!atomic_exchange(&self->woken, true)) saros_waker_ring(&self->waker);
+}
+
+static saros_time uring_now(void *driver) {
+    (void)driver;
+    return saros_clock();
+}
+
+/* ---- open and close ------------------------------------------------------------------------------------------- */
+
+static int refuse(saros_loop *loop, int number) {
+    const char *hint = number == EPERM    ? "; a container's seccomp filter or kernel.io_uring_disabled forbids it"
+                       : number == ENOSYS ? "; this kernel has no io_uring, or a container's seccomp filter hides it"
+                       : number == ENOMEM ? "; the limit of locked memory (ulimit -l) may be too low"
+                       : number == EINVAL ? "; it is too old in this kernel: Linux 5.13 is needed"
+                                          : "";
+    int         error = saros_error_from_os(number);
+    saros_reason(loop, "io_uring: %s%s", saros_error_text(error), hint);
+    return error;
+}
+
+static int open_ring(uring_driver *self) {
+    static const unsigned modes[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
+        0,
+    };
+    /* The last came with Linux 5.13, and so did the multishot poll, for which there is no flag. */
+    const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_RSRC_TAGS;
+    int            result = -EINVAL;
+    for (size_t i = 0; i < sizeof modes / sizeof *modes && result == -EINVAL; i++) {
+        struct io_uring_params params = {.flags = modes[i] | IORING_SETUP_CQSIZE, .cq_entries = COMPLETIONS};
+        result = io_uring_queue_init_params(ENTRIES, &self->ring, &params);
+        if (result == 0 && (params.features & needed) != needed) {
+            io_uring_queue_exit(&self->ring);
+            return -EINVAL;
+        }
+    }
+    return result;
+}
+
+static void uring_close(void *driver) {
+    uring_driver *self = driver;
+    io_uring_queue_exit(&self->ring);
+    saros_waker_close(&self->waker);
+    saros_realloc(self->loop, self->flights, self->room * sizeof *self->flights, 0);
+}
+
+static int uring_open(void *driver, saros_loop *loop, const saros_config *config) {
+    uring_driver *self = driver;
+    uint32_t      place;
+    (void)config;
+    self->loop = loop;
+    int result = open_ring(self);
+    if (result < 0) return refuse(loop, -result);
+    int error = saros_waker_open(&self->waker);
+    if (error < 0) {
+        io_uring_queue_exit(&self->ring);
+        return error;
+    }
+    error = take_place(self, NULL, &place);
+    if (error == 0) {
+        launch_waker(self);
+        result = io_uring_submit(&self->ring);
+        if (result < 0) error = refuse(loop, -result);
+    }
+    if (error < 0) uring_close(self);
+    else saros_set_pollable(loop, self->ring.ring_fd);
+    return error;
+}
+
+extern const saros_driver saros_uring_driver;
+const saros_driver        saros_uring_driver = {
+           .name = "uring",
+           .size = sizeof(uring_driver),
+           .open = uring_open,
+           .close = uring_close,
+           .now = uring_now,
+           .submit = uring_submit,
+           .cancel = uring_cancel,
+           .wait = uring_wait,
+           .wake = uring_wake,
+           .take = uring_take,
+};
