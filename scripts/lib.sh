@@ -26,6 +26,7 @@ build    | command cmake               | cmake           | CMake 3.21 or later
 build    | command ninja make          | ninja-build     | Ninja (or make)
 build    | command pkg-config          | pkg-config      | pkg-config
 build    | lualib                      | liblua5.4-dev   | Lua 5.4: headers and library
+build    | liburing                    | liburing-dev    | liburing 2.3 or later, on Linux: for the driver uring
 test     | library cmocka              | libcmocka-dev   | cmocka
 test     | lua string                  | lua5.4          | a stock Lua 5.4, as lua5.4
 test     | lua busted.runner           | lua-busted      | busted for Lua 5.4
@@ -44,6 +45,10 @@ is_there() {
     shift
     case $kind in
     headers) echo '#include <stdlib.h>' | cc -E -x c - >/dev/null 2>&1 && return ;;
+    liburing) # a build without it only lacks a driver: it is wanted where apt can bring it
+        [[ $(uname -s) == Linux ]] && command -v apt-get >/dev/null || return 0
+        is_there library 'liburing >= 2.3' && return
+        ;;
     lualib) is_there library lua5.4 lua-5.4 lua54 'lua >= 5.4' && return ;;
     lua)
         for name in lua5.4 lua-5.4 lua54 lua; do

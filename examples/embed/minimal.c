@@ -1,6 +1,6 @@
 /* minimal.c: a game in forty lines that has a Lua state, a main loop, and Saros stepped once a frame.
  *
- * cc minimal.c $(pkg-config --cflags --libs lua5.4) -lsaros -lpthread -o minimal && ./minimal
+ * cc minimal.c $(pkg-config --cflags --libs lua5.4) -lsaros -luring -lpthread -o minimal && ./minimal
  *
  * The frame is the host's: it gives the loop 2 ms a frame for tasks and half a millisecond for Lua's collector, and
  * never waits for it. Tasks sleep, await and run `<close>` handlers as in any other script. Driver "none" has timers and

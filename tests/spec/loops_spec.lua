@@ -216,8 +216,8 @@ describe("saros.loop", function()
 
    it("refuses another loop's task and stream", function()
       local loop <close> = new()
-      local task = saros.spawn(saros.sleep, 0)
       local client, server = kit.pair()
+      local task = saros.spawn(saros.sleep, 0)
       local texts = table.pack(loop:run(function()
          return kit.text_of(task.await, task), kit.text_of(client.read, client), kit.text_of(client.write, client, "x"),
             kit.text_of(saros.gather, task)
