@@ -80,10 +80,7 @@ static int wait_for(epoll_driver *self, saros_time timeout) {
 
 static int epoll_wait_driver(void *driver, saros_time timeout) {
     epoll_driver *self = driver;
-    if (self->stale) {
-        int error = rebuild(self);
-        if (error < 0) return error;
-    }
+    if (self->stale) return rebuild(self); /* it may have told somebody: no time to block */
     int count = wait_for(self, timeout);
     if (count < 0) return errno == EINTR ? 0 : saros_error_from_os(errno);
     for (int i = 0; i < count; i++) {

@@ -25,6 +25,7 @@ build    | headers                     | libc6-dev       | the headers of the C 
 build    | command cmake               | cmake           | CMake 3.21 or later
 build    | command ninja make          | ninja-build     | Ninja (or make)
 build    | command pkg-config          | pkg-config      | pkg-config
+build    | library libuv               | libuv1-dev      | libuv, for the driver on it
 build    | lualib                      | liblua5.4-dev   | Lua 5.4: headers and library
 build    | liburing                    | liburing-dev    | liburing 2.3 or later, on Linux: for the driver uring
 test     | library cmocka              | libcmocka-dev   | cmocka

@@ -246,7 +246,7 @@ static void a_loop_with_nothing_to_do_makes_no_system_call(void **state) {
 static void a_foreign_loop_can_wait_for_ours(void **state) {
     world *w = *state;
     int    fd = saros_pollable(w->loop);
-    if (fd == SAROS_NO_HANDLE) return assert_false(driver_is("epoll"));
+    if (fd == SAROS_NO_HANDLE) return assert_false(driver_is("epoll") || driver_is("uv"));
     struct pollfd one = {.fd = fd, .events = POLLIN};
     pair          p;
     told          receive = {0};
@@ -267,6 +267,40 @@ static void a_foreign_loop_can_wait_for_ours(void **state) {
     pair_close(w, &p);
 }
 
+static char one_byte;
+static void receive_next(told *t) {
+    told *receive = t->with;
+    start(t->world, receive, SAROS_OP_RECV, receive->with, &one_byte, 1);
+}
+
+/* Whatever was begun since the driver was last asked: outside of steps, or in the last callback of one. */
+static void a_foreign_loop_is_told_of_what_began_after_the_last_look(void **state) {
+    world *w = *state;
+    pair   p;
+    if (saros_pollable(w->loop) == SAROS_NO_HANDLE) return;
+    pair_open(w, &p, SAROS_UNIX);
+    for (int inside = 0; inside < 2; inside++)
+        for (int i = 0; i < 3; i++) {
+            struct pollfd one = {.fd = saros_pollable(w->loop), .events = POLLIN};
+            told          receive = {.with = &p.server}, timer = {.then = receive_next, .with = &receive};
+            if (inside) {
+                start_timer(w, &timer, 0);
+                AWAIT(w, timer.times > 0);
+            } else {
+                start(w, &receive, SAROS_OP_RECV, &p.server, &one_byte, 1);
+            }
+            send_all(w, &p.client, "x", 1);
+            for (int k = 0; k < 5 && receive.times == 0; k++) {
+                assert_int_equal(poll(&one, 1, PATIENCE * 1000), 1);
+                steps(w, 1);
+            }
+            assert_int_equal(receive.times, 1);
+            for (int k = 0; k < 5 && poll(&one, 1, 0) != 0; k++) steps(w, 1);
+            assert_int_equal(poll(&one, 1, 0), 0); /* and it does not stay readable */
+        }
+    pair_close(w, &p);
+}
+
 int conform_timing(void) {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(no_timer_is_ever_early),
@@ -284,6 +318,7 @@ int conform_timing(void) {
         WORLD_TEST(a_loop_with_nothing_to_do_makes_no_system_call),
 #endif
         WORLD_TEST(a_foreign_loop_can_wait_for_ours),
+        WORLD_TEST(a_foreign_loop_is_told_of_what_began_after_the_last_look),
     };
     return cmocka_run_group_tests_name(group_name("timing"), tests, NULL, NULL);
 }

@@ -17,6 +17,8 @@
 
 struct seam seam[SEAM_CALLS];
 
+#pragma GCC visibility push(default) /* also for libraries that are loaded later */
+
 void seam_reset(void) { memset(seam, 0, sizeof seam); }
 
 void seam_fail(enum seam_call call, int error, size_t times) {
