@@ -108,7 +108,8 @@ static int try_open(saros_loop *loop, const saros_driver *driver) {
 /* Appends "; name: reason" to a list that grows from left to right and is cut where it is full. */
 static void remember(char *all, size_t size, const char *name, size_t length, const char *reason) {
     size_t used = strlen(all);
-    int    wrote = snprintf(all + used, size - used, "%s%.*s: %s", used > 0 ? "; " : "", (int)length, name, reason);
+    int    wrote = snprintf(all + used, size - used, "%s%.*s: %s", used > 0 ? "; " : "", length > 0 ? (int)length : 2,
+                         length > 0 ? name : "''", reason);
     if (wrote < 0) all[used] = 0; /* an encoding error, which these formats cannot have; cutting is meant */
 }
 

@@ -16,12 +16,14 @@
 #include <unistd.h>
 #endif
 
-#include "bindings/lua/runtime.h"
+#include "bindings/lua/host.h"
 #include "bindings/lua/trace.h"
 
 typedef struct options {
     const char *driver, *code, *script;
-    bool        trace, drivers;
+    const char *command; /* one of the host's own, bindings/lua/host/NAME.lua; NULL: it runs a script */
+    const char *counts;  /* a file; see host_counts.c */
+    bool        trace;
     int         first; /* index of the first of the script's own arguments */
     int         at;    /* index of the script */
     int         argc;
@@ -79,13 +81,14 @@ static void unwatch_signals(void) {
 static const char usage[] = "usage: saros [options] script.lua [arguments]\n"
                             "       saros [options] -e CODE [arguments]\n"
                             "       saros [options] - [arguments]          the script is read from standard input\n"
+                            "       saros compare [options] script.lua [arguments]      see saros compare --help\n"
                             "\n"
                             "Runs a Lua 5.4 script as a task on an event loop: require \"saros\" in it, and await.\n"
                             "\n"
                             "  -e CODE         run CODE instead of a file\n"
                             "  --driver NAME   the loop's driver; several, as in \"epoll,poll\": the first that opens\n"
                             "                  (default: $SAROS_DRIVER, else the best that opens)\n"
-                            "  --drivers       list the drivers, and which of them open here\n"
+                            "  --drivers       list the drivers, and which of them open here; also --drivers --json\n"
                             "  --trace         print each operation's way through the loop, to standard error\n"
                             "  --version       print the version\n"
                             "  --help          print this\n";
@@ -97,48 +100,35 @@ static int wrong_usage(const char *what, const char *which) {
 
 /* -1: go on; else the exit code. */
 static int parse(options *o) {
-    for (o->at = 1; o->at < o->argc; o->at++) {
+    if (o->argc > 1 && strcmp(o->argv[1], "compare") == 0) o->command = "compare";
+    for (o->at = 1; o->at < o->argc && o->command == NULL; o->at++) {
         const char *word = o->argv[o->at];
         if (word[0] != '-' || strcmp(word, "-") == 0) {
             o->script = word;
             break;
         }
-        bool takes_value = strcmp(word, "-e") == 0 || strcmp(word, "--driver") == 0;
+        bool takes_value = strcmp(word, "-e") == 0 || strcmp(word, "--driver") == 0 || strcmp(word, "--counts") == 0;
         if (takes_value && o->at + 1 == o->argc) return wrong_usage("a value is missing behind", word);
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return fputs(usage, stdout), 0;
         if (strcmp(word, "--version") == 0 || strcmp(word, "-v") == 0)
             return printf("saros %s, %s\n", SAROS_VERSION, LUA_RELEASE), 0;
-        if (strcmp(word, "--drivers") == 0) o->drivers = true;
+        if (strcmp(word, "--drivers") == 0) o->command = "drivers";
         else if (strcmp(word, "--trace") == 0) o->trace = true;
         else if (strcmp(word, "--driver") == 0) o->driver = o->argv[++o->at];
         else if (strncmp(word, "--driver=", 9) == 0) o->driver = word + 9;
+        else if (strcmp(word, "--counts") == 0) o->counts = o->argv[++o->at];
         else if (strcmp(word, "-e") == 0) {
             o->code = o->argv[++o->at];
             o->at++;
             break;
         } else return wrong_usage("unknown option", word);
     }
+    if (o->command != NULL) return -1;
     o->first = o->code != NULL ? o->at : o->at + 1;
 #ifdef SAROS_HAVE_UNISTD
-    if (o->script == NULL && o->code == NULL && !o->drivers && isatty(0)) return wrong_usage("no script", NULL);
+    if (o->script == NULL && o->code == NULL && isatty(0)) return wrong_usage("no script", NULL);
 #endif
     return -1;
-}
-
-static void print_drivers(void) {
-    saros_driver_info info;
-    printf("%-8s  %-8s  %-6s  %s\n", "driver", "compiled", "opens", "");
-    for (size_t i = 0; saros_driver_at(i, &info); i++) {
-        saros_config config = SAROS_CONFIG_INIT;
-        saros_loop  *loop = NULL;
-        char         why[256] = "";
-        config.driver = info.name;
-        bool opens = info.compiled && saros_open(&loop, &config, why, sizeof why) == 0;
-        if (opens) saros_close(loop);
-        const char *reason = strstr(why, ": ");
-        printf("%-8s  %-8s  %-6s  %s%s%s\n", info.name, info.compiled ? "yes" : "no", opens ? "yes" : "no", info.about,
-               !opens && info.compiled ? "; " : "", reason != NULL ? reason + 2 : "");
-    }
 }
 
 /* ---- the script ----------------------------------------------------------------------------------------------- */
@@ -201,6 +191,7 @@ static int run_script(lua_State *L, options *o) {
     config.report = report;
     config.user = stderr;
     if (o->trace) config.trace = saros_trace_line;
+    if (o->counts != NULL) saros_count(&config, o->counts);
     lua->config = &config;
     saros_rt *rt = saros_rt_new(L, lua, o->driver, NULL);
     push_arg_table(L, o);
@@ -232,7 +223,7 @@ static int protected_main(lua_State *L) {
     luaL_requiref(L, "saros", luaopen_saros, 0);
     lua_settop(L, 0);
     saros_install(L, saros_state_slow(L));
-    o->exit_code = run_script(L, o);
+    o->exit_code = o->command != NULL ? saros_command(L, o->command, o->argc, o->argv) : run_script(L, o);
     return 0;
 }
 
@@ -251,7 +242,6 @@ int main(int argc, char **argv) {
     options o = {.argc = argc, .argv = argv};
     int     early = parse(&o);
     if (early >= 0) return early;
-    if (o.drivers) return print_drivers(), 0;
     lua_State *L = luaL_newstate();
     if (L == NULL) return fprintf(stderr, "saros: not enough memory\n"), 1;
     lua_pushcfunction(L, protected_main);

@@ -39,13 +39,19 @@ static void unref(lua_State *L, saros_rt *rt) {
     for (int i = 0; i < SAROS_TABLES; i++) rt->tables[i] = LUA_NOREF;
 }
 
+/* Who asks for no driver gets the environment's; an empty variable is none. */
+static const char *default_driver(void) {
+    const char *name = getenv("SAROS_DRIVER");
+    return name != NULL && name[0] != 0 ? name : NULL;
+}
+
 /* Where a host has attached a loop of its own another one is like it: what it allocates and reports is the host's. */
 static int open_loop(const saros_lua *lua, const char *driver, saros_loop **loop, char *why, size_t size) {
     saros_config config = SAROS_CONFIG_INIT;
     if (lua->config != NULL) config = *lua->config;
     else if (lua->attached != NULL) config = *saros_configuration(lua->attached->loop);
     else config.report = report_to_stderr;
-    config.driver = driver != NULL ? driver : getenv("SAROS_DRIVER");
+    config.driver = driver != NULL ? driver : default_driver();
     return saros_open(loop, &config, why, size);
 }
 
@@ -68,7 +74,8 @@ saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const char *driver, saros_l
     rt->owned = given == NULL;
     if (rt->owned && open_loop(lua, driver, &loop, why, sizeof why) < 0) {
         unref(L, rt);
-        luaL_error(L, "cannot open a loop: %s", why);
+        luaL_error(L, "cannot open a loop: %s%s", driver == NULL && default_driver() != NULL ? "SAROS_DRIVER: " : "",
+                   why);
     }
     rt->loop = loop;
     rt->idle = saros_realloc(rt->loop, NULL, 0, SAROS_MOST_IDLE * sizeof *rt->idle);
@@ -367,18 +374,26 @@ static int current_loop(lua_State *L) {
     return 1;
 }
 
-/* saros.drivers() -> { {name=, compiled=, opens=, reason=, about=}, … }: tries each one. */
+/* The driver that opens for this name, which may be a list, or NULL: the best. NULL: none does; see why. */
+static const char *opened_driver(const char *name, char *why, size_t size) {
+    saros_config config = SAROS_CONFIG_INIT;
+    saros_loop  *loop = NULL;
+    config.driver = name;
+    if (saros_open(&loop, &config, why, size) < 0) return NULL;
+    const char *opened = saros_driver_name(loop); /* the driver's, not the loop's */
+    saros_close(loop);
+    return opened;
+}
+
+/* saros.drivers() -> { {name=, compiled=, opens=, reason=, about=, default=}, … }: tries each one. */
 static int drivers(lua_State *L) {
     saros_driver_info info;
+    char              why[256] = "";
+    const char       *preferred = opened_driver(default_driver(), why, sizeof why);
     lua_newtable(L);
     for (size_t i = 0; saros_driver_at(i, &info); i++) {
-        saros_config config = SAROS_CONFIG_INIT;
-        saros_loop  *loop = NULL;
-        char         why[256] = "";
-        config.driver = info.name;
-        bool opens = saros_open(&loop, &config, why, sizeof why) == 0;
-        if (opens) saros_close(loop);
-        lua_createtable(L, 0, 5);
+        bool opens = opened_driver(info.name, why, sizeof why) != NULL;
+        lua_createtable(L, 0, 6);
         lua_pushstring(L, info.name);
         lua_setfield(L, -2, "name");
         lua_pushstring(L, info.about);
@@ -387,6 +402,8 @@ static int drivers(lua_State *L) {
         lua_setfield(L, -2, "compiled");
         lua_pushboolean(L, opens);
         lua_setfield(L, -2, "opens");
+        lua_pushboolean(L, preferred != NULL && strcmp(preferred, info.name) == 0);
+        lua_setfield(L, -2, "default");
         const char *reason = strstr(why, ": ");
         if (!opens) lua_pushstring(L, reason != NULL ? reason + 2 : why);
         else lua_pushnil(L);

@@ -44,13 +44,59 @@ describe("saros, the options:", function()
       end
    end)
 
-   it("--drivers lists every driver with what it is", function()
+   it("--drivers lists every driver with what it is, and why it does not open, and marks the default", function()
       local output, code = kit.run("--drivers")
       assert.are.equal(0, code)
+      local marked = 0
       for _, driver in ipairs(saros.drivers()) do
-         local line = output:match("\n" .. driver.name .. "[^\n]*")
+         local line = ("\n" .. output):match("\n" .. driver.name .. " [^\n]*")
          assert.is_truthy(line, output)
-         has(line, driver.compiled and "yes" or "no")
+         local star, compiled, opens = line:match("^\n%l+ (%*?) *(%l+) +(%l+)")
+         assert.are.equal(driver.compiled and "yes" or "no", compiled)
+         assert.are.equal(driver.opens and "yes" or "no", opens)
+         assert.are.equal(driver.name == kit.driver, star == "*")
+         assert.are.equal(driver.name == kit.driver, driver.default)
+         if star == "*" then marked = marked + 1 end
+         if driver.reason then has(line, driver.reason) end
+         if not driver.compiled then has(line, "not compiled into this build") end
+      end
+      assert.are.equal(1, marked)
+   end)
+
+   it("--drivers --json says the same as saros.drivers()", function()
+      local output, code = kit.run("--drivers", "--json")
+      assert.are.equal(0, code)
+      local dkjson = require("dkjson")
+      local list, _, err = dkjson.decode(output)
+      assert.is_nil(err)
+      assert.are.same(saros.drivers(), list)
+   end)
+
+   it("--drivers without SAROS_DRIVER marks the first that opens by itself, and a bad SAROS_DRIVER is an error", function()
+      local function drivers(value) return kit.shell("SAROS_DRIVER=" .. value .. " " .. kit.quote(kit.host) .. " --drivers") end
+      local output, _, code = drivers("''")
+      assert.are.equal(0, code)
+      local first
+      for _, driver in ipairs(saros.drivers()) do first = first or driver.opens and driver.name end
+      has(output, "\n" .. first .. " *")
+      output, _, code = drivers("none")
+      assert.are.equal(0, code)
+      has(output, "\nnone *")
+      output, _, code = drivers("epool")
+      assert.are.equal(1, code)
+      has(output, "\nnone ")
+      assert.is_nil(output:find("*", 1, true))
+      has(output, "SAROS_DRIVER: epool: no such driver; known are: epoll ")
+   end)
+
+   it("--drivers has a help of its own, and takes nothing else", function()
+      local output, code = kit.run("--drivers", "--help")
+      assert.are.equal(0, code)
+      has(output, "usage: saros --drivers")
+      for _, words in ipairs({ { "--drivers", "--bogus" }, { "--drivers", "x.lua" }, { "--drivers", "--json=1" } }) do
+         output, code = kit.run(table.unpack(words))
+         assert.are.equal(1, code, output)
+         has(output, "saros --drivers: ")
       end
    end)
 
@@ -254,18 +300,33 @@ describe("saros, the driver:", function()
       assert.are.equal(kit.driver .. "\n", output)
    end)
 
-   it("that is unknown is an error that lists the known ones", function()
-      for _, arguments in ipairs({ "--driver epool", "--driver ''", "--driver 'epool, nothing'" }) do
-         local output, _, code = host(arguments .. " -e 'print(1)'")
-         if arguments ~= "--driver ''" then
-            assert.are.equal(1, code, output)
-            has(output, "epool")
-            has(output, "none")
-         end
+   it("that is unknown is an error that lists the known ones, from the option and from SAROS_DRIVER", function()
+      local known = {}
+      for i, driver in ipairs(saros.drivers()) do known[i] = driver.name end
+      known = "no such driver; known are: " .. table.concat(known, " ")
+      for name, said in pairs({ epool = "epool: ", [""] = "'': ", ["Epoll"] = "Epoll: ", ["epool, nothing"] = " nothing: " }) do
+         local output, code = kit.run("--driver", name, "-e", "print(1)")
+         assert.are.equal(1, code, output)
+         has(output, said .. known)
       end
       local output, _, code = kit.shell("SAROS_DRIVER=epool " .. kit.quote(kit.host) .. " -e 'print(1)'")
       assert.are.equal(1, code)
-      has(output, "epool")
+      has(output, "SAROS_DRIVER: epool: " .. known)
+   end)
+
+   it("that is not compiled in says so, from the option and from SAROS_DRIVER, and nothing else is used", function()
+      for _, driver in ipairs(saros.drivers()) do
+         if not driver.compiled then
+            local output, code = kit.run("--driver", driver.name, "-e", "print('ran')")
+            assert.are.equal(1, code)
+            has(output, driver.name .. ": not compiled into this build")
+            assert.is_nil(output:find("ran", 1, true))
+            output, _, code = kit.shell("SAROS_DRIVER=" .. driver.name .. " " .. kit.quote(kit.host) .. " -e 'print(\"ran\")'")
+            assert.are.equal(1, code)
+            has(output, "SAROS_DRIVER: " .. driver.name .. ": not compiled into this build")
+            assert.is_nil(output:find("ran", 1, true))
+         end
+      end
    end)
 
    it("list means: the first that opens, and the fall-back is announced", function()
