@@ -82,6 +82,7 @@ static const char usage[] = "usage: saros [options] script.lua [arguments]\n"
                             "       saros [options] -e CODE [arguments]\n"
                             "       saros [options] - [arguments]          the script is read from standard input\n"
                             "       saros compare [options] script.lua [arguments]      see saros compare --help\n"
+                            "       saros --seeds N [options] script.lua [arguments]    see saros --seeds --help\n"
                             "\n"
                             "Runs a Lua 5.4 script as a task on an event loop: require \"saros\" in it, and await.\n"
                             "\n"
@@ -113,6 +114,7 @@ static int parse(options *o) {
         if (strcmp(word, "--version") == 0 || strcmp(word, "-v") == 0)
             return printf("saros %s, %s\n", SAROS_VERSION, LUA_RELEASE), 0;
         if (strcmp(word, "--drivers") == 0) o->command = "drivers";
+        else if (strcmp(word, "--seeds") == 0 || strncmp(word, "--seeds=", 8) == 0) o->command = "explore";
         else if (strcmp(word, "--trace") == 0) o->trace = true;
         else if (strcmp(word, "--driver") == 0) o->driver = o->argv[++o->at];
         else if (strncmp(word, "--driver=", 9) == 0) o->driver = word + 9;

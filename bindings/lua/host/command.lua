@@ -174,11 +174,11 @@ function command.line(words)
 end
 
 -- After an interrupt the command ends, with the shell's exit code for that; its children end with it.
-function command.check_interrupt()
+function command.check_interrupt(how_far)
    local number = host.interrupted()
-   if number then
-      error(setmetatable({text = number == 2 and "interrupted" or "terminated", code = 128 + number}, Wrong), 0)
-   end
+   if not number then return end
+   local text = (number == 2 and "interrupted" or "terminated") .. (how_far or "")
+   error(setmetatable({text = text, code = 128 + number}, Wrong), 0)
 end
 
 -- Runs one child to its end. Returns what came of it, and why that is a failure, or nil.
