@@ -244,7 +244,6 @@ const saros_child_end *saros_child_result(const saros_child *child) { return &ch
 
 void saros_child_kill(saros_child *child) {
     if (child->pid > 0) kill(-child->pid, SIGKILL);
-    if (child->pid > 0) kill(child->pid, SIGKILL); /* in case that it is no group yet */
 }
 
 void saros_child_free(saros_child *child) {

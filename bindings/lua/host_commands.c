@@ -13,16 +13,20 @@
 #define CHILD "saros.child"
 enum { MOST = 256 }; /* children at a time */
 
+typedef struct box {
+    saros_child *child; /* NULL: it has ended, and been told */
+} box;
+
 static saros_child *check_child(lua_State *L, int arg) {
-    saros_child **box = luaL_checkudata(L, arg, CHILD);
-    if (*box == NULL) luaL_argerror(L, arg, "this child is gone");
-    return *box;
+    const box *of = luaL_checkudata(L, arg, CHILD);
+    if (of->child == NULL) luaL_argerror(L, arg, "this child is gone");
+    return of->child;
 }
 
 static int child_gc(lua_State *L) {
-    saros_child **box = luaL_checkudata(L, 1, CHILD);
-    if (*box != NULL) saros_child_free(*box);
-    *box = NULL;
+    box *of = luaL_checkudata(L, 1, CHILD);
+    if (of->child != NULL) saros_child_free(of->child);
+    of->child = NULL;
     return 0;
 }
 
@@ -42,18 +46,18 @@ static int start(lua_State *L) {
     luaL_checkstack(L, (int)count + 4, "too many words");
     const char *name = lua_tostring(L, lua_upvalueindex(1));
     plan.program = saros_child_program(name, program, sizeof program);
-    plan.words = lua_newuserdatauv(L, ((size_t)count + 2) * sizeof *plan.words, 0);
+    plan.words = lua_newuserdatauv(L, ((size_t)count + 2) * sizeof(char *), 0);
     plan.words[0] = (char *)name; /* exec's interface is older than const */
     for (lua_Integer i = 1; i <= count; i++) {
         lua_rawgeti(L, 1, i);
         plan.words[i] = (char *)luaL_checkstring(L, -1); /* it stays on the stack */
     }
     plan.words[count + 1] = NULL;
-    saros_child **box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = NULL;
+    box *of = lua_newuserdatauv(L, sizeof *of, 0);
+    of->child = NULL;
     luaL_setmetatable(L, CHILD);
-    *box = saros_child_start(&plan, why, sizeof why);
-    if (*box != NULL) return 1;
+    of->child = saros_child_start(&plan, why, sizeof why);
+    if (of->child != NULL) return 1;
     lua_pushnil(L);
     lua_pushstring(L, why);
     return 2;
@@ -103,10 +107,10 @@ static int wait_for(lua_State *L) {
         if (children[i] != ended) continue;
         lua_pushinteger(L, i + 1);
         push_result(L, saros_child_result(ended));
-        lua_rawgeti(L, 1, i + 1); /* its output is a string now */
-        saros_child **box = lua_touserdata(L, -1);
-        saros_child_free(*box);
-        *box = NULL;
+        lua_rawgeti(L, 1, i + 1);
+        box *of = lua_touserdata(L, -1);
+        saros_child_free(of->child); /* its output is a string now */
+        of->child = NULL;
         lua_pop(L, 1);
         return 2;
     }
