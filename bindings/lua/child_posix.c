@@ -2,8 +2,8 @@
  *
  * Owns the signals of this program once it was prepared: SIGCHLD, SIGINT and SIGTERM are blocked but inside pselect, so
  * none is lost between a look and a wait. Each child is a process group of its own: an interrupt from the terminal
- * reaches only us, and what a child has started can be ended with it. The group is killed while the child is a zombie:
- * only so long is the number surely its own. */
+ * reaches only us, and what a child has started can be ended with it (but for what has left the group, as a daemon does).
+ * The group is killed while the child is a zombie: only so long is the number surely its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -221,8 +221,8 @@ local function as_table(entries)
          local row, found = rows[i + 1], entry.figures[figure.key]
          table.insert(row, found and shown(figure, found.median, unit) or "-")
          if figure.spread then
-            local half = (found.high - found.low) / 2
-            table.insert(row, found.median > 0 and ("%.0f%%"):format(half / found.median * 100) or "")
+            local half, known = (found.high - found.low) / 2, #found.values > 1 and found.median > 0
+            table.insert(row, known and ("%.0f%%"):format(half / found.median * 100) or "-")
             table.insert(row, found.ratio and ("%.2f"):format(found.ratio) or "")
          end
       end
