@@ -17,6 +17,7 @@ typedef struct saros_child_plan {
     char      **words;   /* its arguments, the first one being what it is called; NULL at the end */
     bool        show;    /* its output goes to our standard error instead of being kept */
     bool        calls;   /* count its system calls: only with no other child beside it, and it is slow then */
+    bool        fixed;   /* its memory is at the same addresses each time, where the system can do that */
 } saros_child_plan;
 
 typedef struct saros_child_end {

@@ -15,6 +15,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef SAROS_HAVE_PERSONALITY
+#include <sys/personality.h>
+#endif
 #ifdef SAROS_HAVE_PRCTL
 #include <sys/prctl.h>
 #endif
@@ -95,6 +98,9 @@ static void become(const saros_child_plan *plan, int input, int output, int erro
     sigprocmask(SIG_SETMASK, &before, NULL);
 #ifdef SAROS_HAVE_PRCTL
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* if we are killed ourselves */
+#endif
+#ifdef SAROS_HAVE_PERSONALITY
+    if (plan->fixed) personality((unsigned)personality(0xffffffff) | ADDR_NO_RANDOMIZE);
 #endif
     if (dup2(input, 0) < 0 || dup2(plan->show ? 2 : output, 1) < 0 || (!plan->show && dup2(output, 2) < 0))
         give_up(errors, STEP_RUN);

@@ -37,10 +37,10 @@ static bool flag(lua_State *L, int arg, const char *name) {
     return set;
 }
 
-/* start{word, …, show = boolean, calls = boolean} -> child, or nil and the reason. The words are the arguments. */
+/* start{word, …, show =, calls =, fixed =} -> child, or nil and the reason. The words are the arguments. */
 static int start(lua_State *L) {
     char             program[4096], why[256];
-    saros_child_plan plan = {.show = flag(L, 1, "show"), .calls = flag(L, 1, "calls")};
+    saros_child_plan plan = {.show = flag(L, 1, "show"), .calls = flag(L, 1, "calls"), .fixed = flag(L, 1, "fixed")};
     lua_Integer      count = luaL_len(L, 1);
     luaL_argcheck(L, count < 10000, 1, "too many words");
     luaL_checkstack(L, (int)count + 4, "too many words");

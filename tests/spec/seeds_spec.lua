@@ -150,7 +150,7 @@ describe("saros --seeds", function()
    end)
 
    it("passes the faults on, and names them in the command", function()
-      local result, code = decoded("3", "--faults", "chaos", "--json", "-e", "os.exit(arg[-3] == 'chaos' and 4 or 5)")
+      local result, code = decoded("3", "--faults", "chaos", "--json", "-e", "os.exit(arg[-2] == 'chaos' and 4 or 5)")
       assert.are.equal(1, code)
       assert.are.equal("chaos", result.faults)
       assert.are.equal(4, result.failure.code)

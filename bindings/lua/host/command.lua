@@ -113,9 +113,7 @@ function command.figure(value)
    return (value >= 9.995 and "%.1f" or "%.2f"):format(value)
 end
 
-function command.plural(count, word)
-   return ("%s %s%s"):format(command.commas(count), word, count == 1 and "" or "s")
-end
+function command.plural(count, word) return ("%d %s%s"):format(count, word, count == 1 and "" or "s") end
 
 -- Seconds as a person writes them.
 function command.seconds(value) return ("%.14g"):format(value) .. " s" end

@@ -46,7 +46,9 @@ end
 -- ---- the runs ---------------------------------------------------------------------------------------------------
 
 local function begin(job, seed)
-   local child, why = host.start(words_for(job, seed))
+   local words = words_for(job, seed)
+   words.fixed = true -- the child wants that for its replay, and would have to begin anew for it
+   local child, why = host.start(words)
    if not child then command.wrong("%s", why) end
    table.insert(job.children, child)
    table.insert(job.runs, {seed = seed, deadline = host.clock() + job.timeout})
@@ -86,7 +88,7 @@ local function explore(job)
       if place then ended(job, place, result) end
       command.check_interrupt((" after %s%s"):format(command.plural(job.passed, "seed"),
          job.failure and "; seed " .. job.failure.seed .. " fails" or ", no failure"))
-      command.progress(("%s of %s seeds"):format(command.commas(job.passed), command.commas(total)))
+      command.progress(("%d of %d seeds"):format(job.passed, total))
    end
    command.clear()
    job.seconds = host.clock() - begun
