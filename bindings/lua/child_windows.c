@@ -144,6 +144,21 @@ saros_child *saros_child_start(const saros_child_plan *plan, char *why, size_t s
 
 static double seconds_of(LARGE_INTEGER time) { return (double)time.QuadPart / 1e7; }
 
+/* Of the whole job; of the process alone where the system keeps no accounts of jobs, as Wine does not. */
+static void cpu_time(const saros_child *child, saros_child_end *end) {
+    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION used = {0};
+    FILETIME                               created, exited, system, user;
+    QueryInformationJobObject(child->job, JobObjectBasicAccountingInformation, &used, sizeof used, NULL);
+    if (used.TotalUserTime.QuadPart + used.TotalKernelTime.QuadPart == 0 &&
+        GetProcessTimes(child->process, &created, &exited, &system, &user)) {
+        used.TotalUserTime = (LARGE_INTEGER){.LowPart = user.dwLowDateTime, .HighPart = (LONG)user.dwHighDateTime};
+        used.TotalKernelTime =
+            (LARGE_INTEGER){.LowPart = system.dwLowDateTime, .HighPart = (LONG)system.dwHighDateTime};
+    }
+    end->user = seconds_of(used.TotalUserTime);
+    end->system = seconds_of(used.TotalKernelTime);
+}
+
 static void read_output(saros_child *child) {
     LARGE_INTEGER length = {0}, from = {0};
     DWORD         got = 0;
@@ -159,15 +174,11 @@ static void read_output(saros_child *child) {
 }
 
 static void ended(saros_child *child) {
-    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION used = {0};
-    PROCESS_MEMORY_COUNTERS                memory = {.cb = sizeof memory};
-    saros_child_end                       *end = &child->end;
-    DWORD                                  code = 1;
+    PROCESS_MEMORY_COUNTERS memory = {.cb = sizeof memory};
+    saros_child_end        *end = &child->end;
+    DWORD                   code = 1;
     end->wall = saros_child_clock() - child->started;
-    if (QueryInformationJobObject(child->job, JobObjectBasicAccountingInformation, &used, sizeof used, NULL)) {
-        end->user = seconds_of(used.TotalUserTime);
-        end->system = seconds_of(used.TotalKernelTime);
-    }
+    cpu_time(child, end);
     if (GetProcessMemoryInfo(child->process, &memory, sizeof memory)) end->peak = (double)memory.PeakWorkingSetSize;
     GetExitCodeProcess(child->process, &code);
     end->code = (int)code;

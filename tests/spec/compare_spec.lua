@@ -7,6 +7,12 @@ local dkjson = require "dkjson"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
 
+-- The command starts its runs on drivers of its own choice; it is enough to try it under the best one.
+for _, driver in ipairs(saros.drivers()) do
+   if driver.opens and driver.name ~= kit.driver then return end
+   if driver.opens then break end
+end
+
 local ECHO = [[
 local saros = require "saros"
 local listener <close> = assert(saros.listen("127.0.0.1:0"))
@@ -155,11 +161,6 @@ describe("saros compare", function()
          local file <close> = assert(io.open(arg[1], "a"))
          file:write(require "saros".current_loop():driver(), arg[2])]])
       local _, errors, code = compare("--repeat", "3", "--drivers", "none," .. kit.driver, script, log, " ")
-      if kit.driver == "none" then
-         assert.are.equal(1, code)
-         has(errors, "names none twice")
-         return
-      end
       assert.are.equal(0, code, errors)
       local expected = ("none A | none A A none none A | none A"):gsub("A", kit.driver):gsub("| ", "") .. " "
       local got = slurp(log)

@@ -121,7 +121,7 @@ local function measure(job)
          if not entry.failed then time(job, entry, round) end
       end
    end
-   if not host.counts_calls then
+   if not host.counts_calls and #working(job) > 0 then
       job.notes[#job.notes + 1] = "system calls cannot be counted on this system"
    end
    for _, entry in ipairs(host.counts_calls and working(job) or {}) do
