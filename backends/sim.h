@@ -36,6 +36,12 @@ SAROS_API int saros_sim_lookup(saros_loop *loop, const char *name, saros_address
 SAROS_API int saros_sim_on(saros_loop *loop, const char *name);
 /* The current host's name; static for as long as the loop. NULL: the loop is not on "sim". */
 SAROS_API const char *saros_sim_where(saros_loop *loop);
+/* The hosts by index: 0 is "localhost", the others follow in the order in which they were added. NULL: there is none, or
+ * the loop is not on "sim". Static for as long as the loop. */
+SAROS_API const char *saros_sim_host_at(saros_loop *loop, size_t index);
+/* The clock goes on by `span` at once, as if the program had calculated for so long: what falls due meanwhile is told
+ * afterwards, in its order. 0, or SAROS_EINVAL for a negative span, or one past the end of time. */
+SAROS_API int saros_sim_advance(saros_loop *loop, saros_time span);
 
 enum saros_sim_state {
     SAROS_SIM_UP,      /* everything gets through */

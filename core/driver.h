@@ -35,6 +35,8 @@ SAROS_API void saros_trace(saros_loop *loop, enum saros_event event, const saros
 /* The connection or listener is open: set handle->os (or word) first, then call this, then complete. */
 SAROS_API void saros_opened(saros_loop *loop, saros_handle *handle, bool listener);
 
+/* For what a driver offers beyond these eight: its state; NULL where the loop is on another driver. */
+SAROS_API void *saros_driver_state(saros_loop *loop, const saros_driver *driver);
 /* What a driver leaves to chance is drawn from config.seed, here and nowhere else. */
 SAROS_API uint64_t saros_random(saros_loop *loop);
 /* For wait: may somebody outside still post? Until then nothing is a deadlock, whatever else stands still. */

@@ -59,6 +59,10 @@ uint64_t saros_random(saros_loop *loop) {
 
 bool saros_held(saros_loop *loop) { return atomic_load(&loop->door.holds) > 1 || saros_door_knocked(loop); }
 
+void *saros_driver_state(saros_loop *loop, const saros_driver *driver) {
+    return loop->driver == driver ? loop->state : NULL;
+}
+
 const saros_config *saros_configuration(const saros_loop *loop) { return &loop->config; }
 
 void saros_join(saros_loop *loop, saros_guest *guest) {

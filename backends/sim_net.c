@@ -1,0 +1,495 @@
+/* sim_net.c: the network of the simulated world: socket calls that never wait, and what is on its way between sockets.
+ *
+ * Owns all sockets, listeners as well as the ends of streams, and the heap of segments that have not arrived yet.
+ *
+ * What a kernel does, this does, in the same terms, so that a program sees here what it would see there: a connection
+ * stands once its SYN has found room in the listener's queue, accepted or not; a full queue answers nothing, and the SYN
+ * comes again; a close with bytes unread is a reset, any other the end of the stream; who sends to a closed socket is
+ * reset by the answer; what a cut link swallows is sent again, at growing intervals, until the sender gives up. Unix
+ * sockets are the same without any way between them: what is sent has arrived.
+ *
+ * Promises: segments between two sockets arrive in the order in which they were sent, and bytes are neither lost nor
+ * doubled; nothing depends on where things lie in memory; nothing is allocated for a segment once there was room for as
+ * many. Room for what cannot be refused (an end, a reset, the steps of a connect) is taken with the socket. */
+#include <string.h>
+
+#include "backends/sim_net.h"
+
+enum {
+    WINDOW = 64 * 1024,  /* bytes of one direction, on the way and waiting to be read: then its sender has to wait */
+    SEGMENT = 16 * 1024, /* bytes that travel together */
+    MOST_CUTS = 8,       /* segments of one send */
+    BACKLOG = 4096,      /* where nobody says */
+    OWN_SEGMENTS = 4,    /* of each socket's, that cannot be refused */
+    FIRST_PORT = 49152,  /* of those that are given out: RFC 6335, 6 */
+    SYN_TRIES = 7,       /* after 1, 2, 4 … 64 s: given up after 127 s, as Linux does */
+    TRIES = 15           /* after 0.2, 0.4 … 120 s */
+};
+static const saros_time LONGEST_PAUSE = 120 * SAROS_SECOND;
+
+/* ---- the heap of segments ------------------------------------------------------------------------------------- */
+
+static bool before(const saros_segment *a, const saros_segment *b) {
+    return a->at != b->at ? a->at < b->at : a->order < b->order;
+}
+
+/* Room for `more` segments, beyond those that sockets have a right to. */
+static bool reserve(saros_net *net, uint32_t more) {
+    uint32_t need = net->on_the_way + more + net->count * OWN_SEGMENTS, room = net->segments_room;
+    if (need <= room) return true;
+    while (room < need) room = room > 0 ? room * 2 : 64;
+    size_t         unit = sizeof *net->segments;
+    saros_segment *grown = saros_realloc(net->loop, net->segments, net->segments_room * unit, room * unit);
+    if (grown == NULL) return false;
+    net->segments = grown;
+    net->segments_room = room;
+    return true;
+}
+
+static void push(saros_net *net, saros_segment segment) {
+    uint32_t at = net->on_the_way++;
+    segment.to->on_the_way++;
+    for (; at > 0 && before(&segment, &net->segments[(at - 1) / 2]); at = (at - 1) / 2)
+        net->segments[at] = net->segments[(at - 1) / 2];
+    net->segments[at] = segment;
+}
+
+static saros_segment pop(saros_net *net) {
+    saros_segment first = net->segments[0], last = net->segments[--net->on_the_way];
+    uint32_t      at = 0, child;
+    while ((child = 2 * at + 1) < net->on_the_way) {
+        if (child + 1 < net->on_the_way && before(&net->segments[child + 1], &net->segments[child])) child++;
+        if (!before(&net->segments[child], &last)) break;
+        net->segments[at] = net->segments[child];
+        at = child;
+    }
+    net->segments[at] = last;
+    first.to->on_the_way--;
+    return first;
+}
+
+saros_time saros_net_next(const saros_net *net) { return net->on_the_way > 0 ? net->segments[0].at : SAROS_FOREVER; }
+
+/* ---- the life of a socket ------------------------------------------------------------------------------------- */
+
+/* There is room in `changed` for every socket, so noting never fails. */
+static bool reserve_change(saros_net *net) {
+    if (net->count < net->changes_room) return true;
+    uint32_t       room = net->changes_room > 0 ? net->changes_room * 2 : 16;
+    size_t         unit = sizeof(saros_socket *);
+    saros_socket **grown = saros_realloc(net->loop, net->changed, net->changes_room * unit, room * unit);
+    if (grown == NULL) return false;
+    net->changed = grown;
+    net->changes_room = room;
+    return true;
+}
+
+static saros_socket **list_of(saros_net *net, bool listener) { return listener ? &net->listeners : &net->streams; }
+
+static saros_socket *make_socket(saros_net *net, const saros_address *name, uint32_t host, bool listener) {
+    if (!reserve_change(net) || !reserve(net, OWN_SEGMENTS)) return NULL;
+    saros_socket *socket = saros_realloc(net->loop, NULL, 0, sizeof *socket), **list = list_of(net, listener);
+    if (socket == NULL) return NULL;
+    *socket = (saros_socket){.name = *name, .host = host, .other = host, .listener = listener, .next = *list};
+    socket->id = ++net->ids;
+    if (*list != NULL) (*list)->prev = socket;
+    *list = socket;
+    net->count++;
+    return socket;
+}
+
+void saros_net_changed(saros_net *net, saros_socket *socket) {
+    if (socket->handle == NULL || socket->changed > 0) return;
+    net->changed[net->changes++] = socket;
+    socket->changed = net->changes;
+}
+
+static void free_bytes(saros_net *net, saros_socket *socket) {
+    saros_realloc(net->loop, socket->bytes, socket->capacity, 0);
+    socket->bytes = NULL;
+    socket->capacity = 0;
+}
+
+static void free_socket(saros_net *net, saros_socket *socket) {
+    if (socket->prev != NULL) socket->prev->next = socket->next;
+    else *list_of(net, socket->listener) = socket->next;
+    if (socket->next != NULL) socket->next->prev = socket->prev;
+    net->count--;
+    free_bytes(net, socket);
+    saros_realloc(net->loop, socket, sizeof *socket, 0);
+}
+
+static bool is_over(const saros_socket *socket) { return socket->closed && socket->on_the_way == 0; }
+
+/* Both ends of a stream go together: each may have something to tell the other. */
+static void release(saros_net *net, saros_socket *socket) {
+    saros_socket *peer = socket->peer;
+    if (!is_over(socket) || (peer != NULL && !is_over(peer))) return;
+    free_socket(net, socket);
+    if (peer != NULL) free_socket(net, peer);
+}
+
+void saros_net_free(saros_net *net) {
+    while (net->streams != NULL) free_socket(net, net->streams);
+    while (net->listeners != NULL) free_socket(net, net->listeners);
+    saros_realloc(net->loop, net->changed, net->changes_room * sizeof *net->changed, 0);
+    saros_realloc(net->loop, net->segments, net->segments_room * sizeof *net->segments, 0);
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------------------ */
+
+static bool is_zero(const saros_address *address) {
+    static const uint8_t zero[16];
+    return memcmp(address->at.ip, zero, address->family == SAROS_INET ? 4 : 16) == 0;
+}
+
+static bool is_loopback(const saros_address *address) {
+    const uint8_t *ip = address->at.ip;
+    return address->family == SAROS_INET ? ip[0] == 127 : ip[0] == 0; /* of the IPv6 ones that are anybody's: ::1 */
+}
+
+/* Does a listener at `name` get what is sent to `address`? */
+static bool hears(const saros_address *name, const saros_address *address) {
+    if (name->family == SAROS_UNIX || address->family == SAROS_UNIX)
+        return name->family == address->family && name->length == address->length &&
+               memcmp(name->at.path, address->at.path, name->length) == 0;
+    if (name->port != address->port) return false;
+    if (name->family != address->family) return name->dual && is_zero(name);
+    return is_zero(name) || memcmp(name->at.ip, address->at.ip, name->family == SAROS_INET ? 4 : 16) == 0;
+}
+
+static saros_socket *listener_at(const saros_net *net, uint32_t host, const saros_address *address, bool either) {
+    for (saros_socket *socket = net->listeners; socket != NULL; socket = socket->next)
+        if (!socket->closed && socket->host == host &&
+            (hears(&socket->name, address) || (either && hears(address, &socket->name))))
+            return socket;
+    return NULL;
+}
+
+/* A port that nobody listens on; always the next one, so that a run is like the other. 0: there is none. */
+static uint16_t free_port(saros_net *net, uint32_t host, saros_address address) {
+    for (int i = FIRST_PORT; i <= UINT16_MAX; i++) {
+        address.port = (uint16_t)(FIRST_PORT + net->port++ % (UINT16_MAX - FIRST_PORT + 1));
+        if (listener_at(net, host, &address, true) == NULL) return address.port;
+    }
+    return 0;
+}
+
+/* ---- on the way ----------------------------------------------------------------------------------------------- */
+
+static void fail(saros_net *net, saros_socket *socket, int error) {
+    if (socket->dead) return;
+    socket->dead = true;
+    socket->connecting = false;
+    socket->error = error;
+    saros_net_changed(net, socket);
+}
+
+static bool arrive(saros_net *net, const saros_segment *segment);
+
+static void transmit(saros_net *net, saros_socket *to, enum saros_segment_kind kind, int error) {
+    saros_segment segment = {.to = to, .kind = (uint8_t)kind, .error = error, .upto = to->sent, .order = net->orders++};
+    if (to->name.family == SAROS_UNIX) {
+        arrive(net, &segment);
+        return;
+    }
+    segment.at = net->clock + saros_world_latency(net, to->host, to->other);
+    if (segment.at < to->latest) segment.at = to->latest;
+    to->latest = segment.at;
+    push(net, segment);
+}
+
+static void doom(saros_net *net, saros_socket *socket, int error) {
+    if (socket->doomed || socket->dead) return;
+    socket->doomed = true;
+    transmit(net, socket, SAROS_SEGMENT_RST, error);
+}
+
+/* What was swallowed comes again, later and later. */
+static void repeat(saros_net *net, saros_segment segment) {
+    bool opens = segment.kind == SAROS_SEGMENT_SYN || segment.kind == SAROS_SEGMENT_OPEN || segment.to->connecting;
+    saros_time pause = (opens ? SAROS_SECOND : SAROS_SECOND / 5) << segment.tries;
+    if (segment.tries++ == (opens ? SYN_TRIES : TRIES)) {
+        fail(net, opens ? segment.to : segment.to->peer, SAROS_ETIMEDOUT);
+        return;
+    }
+    segment.at = net->clock + (pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE);
+    push(net, segment);
+    saros_net_changed(net, segment.to); /* who has been cancelled need not wait for this */
+}
+
+/* A SYN: the listener that it is for makes the other end, which waits to be accepted. False: no room, try again. */
+static bool knock(saros_net *net, saros_socket *client) {
+    saros_socket *listener = listener_at(net, client->other, &client->target, false), *server;
+    if (client->closed) return true;
+    if (listener == NULL || saros_world_fault(net, SAROS_FAULT_REFUSED)) {
+        doom(net, client, SAROS_ECONNREFUSED);
+        return true;
+    }
+    if (listener->queued == listener->most) return false;
+    if ((server = make_socket(net, &client->target, client->other, false)) == NULL) return false;
+    server->target = client->name;
+    server->other = client->host;
+    server->hole = client->hole;
+    server->peer = client;
+    client->peer = server;
+    if (listener->last != NULL) listener->last->behind = server;
+    else listener->first = server;
+    listener->last = server;
+    listener->queued++;
+    saros_net_changed(net, listener);
+    transmit(net, client, SAROS_SEGMENT_OPEN, 0);
+    return true;
+}
+
+/* False: it could not be taken in, and comes again. */
+static bool arrive(saros_net *net, const saros_segment *segment) {
+    saros_socket *to = segment->to;
+    if (segment->kind == SAROS_SEGMENT_SYN) return knock(net, to);
+    if (to->dead) return true;
+    switch (segment->kind) {
+    case SAROS_SEGMENT_OPEN: to->connecting = false; break;
+    case SAROS_SEGMENT_DATA: break;
+    case SAROS_SEGMENT_FIN: to->ended = true; break;
+    default: fail(net, to, to->ended && segment->error == SAROS_ECONNRESET ? SAROS_EPIPE : segment->error); return true;
+    }
+    if (segment->upto > to->arrived) to->arrived = segment->upto; /* with what was swallowed before it */
+    if (to->closed && segment->kind != SAROS_SEGMENT_FIN) doom(net, to->peer, SAROS_ECONNRESET);
+    saros_net_changed(net, to);
+    return true;
+}
+
+/* A link that refuses tells the sender so. */
+static void turn_away(saros_net *net, const saros_segment *segment) {
+    saros_socket *to = segment->to;
+    bool          opens = segment->kind == SAROS_SEGMENT_SYN || segment->kind == SAROS_SEGMENT_OPEN;
+    if (opens) fail(net, to, SAROS_ECONNREFUSED);
+    if (to->peer != NULL) fail(net, to->peer, SAROS_ECONNRESET);
+}
+
+void saros_net_deliver(saros_net *net) {
+    while (net->on_the_way > 0 && net->segments[0].at <= net->clock) {
+        saros_segment segment = pop(net);
+        saros_socket *to = segment.to;
+        int           link = net->clock < to->hole ? SAROS_SIM_CUT : (int)saros_world_link(net, to->host, to->other);
+        if (link == SAROS_SIM_REFUSED && segment.kind != SAROS_SEGMENT_RST) turn_away(net, &segment);
+        else if (!to->dead && (link == SAROS_SIM_CUT || !arrive(net, &segment))) repeat(net, segment);
+        release(net, to);
+    }
+}
+
+/* ---- the calls: beginning and ending -------------------------------------------------------------------------- */
+
+int saros_net_listen(saros_net *net, saros_socket **made, saros_address *address, size_t backlog) {
+    uint32_t host = saros_world_whose(net, net->here, address);
+    if (host == SAROS_SIM_ANY) return SAROS_EADDRNOTAVAIL;
+    uint16_t port = address->port;
+    if (address->family != SAROS_UNIX && port == 0) port = free_port(net, host, *address);
+    else if (listener_at(net, host, address, true) != NULL) return SAROS_EADDRINUSE;
+    if (address->family != SAROS_UNIX && port == 0) return SAROS_EADDRINUSE;
+    saros_socket *socket = make_socket(net, address, host, true);
+    if (socket == NULL) return SAROS_ENOMEM;
+    socket->name.port = address->port = port;
+    socket->most = backlog == 0 || backlog > BACKLOG ? BACKLOG : (uint32_t)backlog;
+    *made = socket;
+    return 0;
+}
+
+int saros_net_accept(saros_net *net, saros_socket *listener, saros_socket **accepted) {
+    saros_socket *first = listener->first;
+    if (first == NULL) return SAROS_EAGAIN;
+    if (saros_world_fault(net, SAROS_FAULT_EMFILE)) return SAROS_EMFILE;
+    listener->first = first->behind;
+    if (listener->first == NULL) listener->last = NULL;
+    first->behind = NULL;
+    listener->queued--;
+    *accepted = first;
+    return 0;
+}
+
+/* Who connects: an address of its own, of the kind of the target's. Both are in full from here on. */
+static int source(saros_net *net, saros_address *target, saros_address *name, uint32_t *other) {
+    if (is_zero(target)) { /* as Linux takes it: here */
+        *target = (saros_address){.family = target->family, .port = target->port};
+        target->at.ip[target->family == SAROS_INET ? 3 : 15] = 1;
+        if (target->family == SAROS_INET) target->at.ip[0] = 127;
+    }
+    target->dual = false;
+    *other = saros_world_whose(net, net->here, target);
+    if (*other == SAROS_SIM_ANY) return SAROS_EHOSTUNREACH;
+    saros_world_address(net->here, target->family, name);
+    if (is_loopback(target)) *name = *target;
+    name->port = free_port(net, net->here, *name);
+    return name->port > 0 ? 0 : SAROS_EADDRNOTAVAIL;
+}
+
+static int connect_unix(saros_net *net, saros_socket *client) {
+    const saros_address *target = &client->target;
+    const saros_socket  *listener = listener_at(net, net->here, target, false);
+    if (listener == NULL) return target->at.path[0] == 0 ? SAROS_ECONNREFUSED : SAROS_ENOENT;
+    if (!knock(net, client)) return SAROS_ECONNREFUSED; /* as Linux does without waiting: connect(2), EAGAIN */
+    return saros_net_connected(client);
+}
+
+int saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address) {
+    saros_address target = *address, name = {.family = address->family};
+    uint32_t      other = net->here;
+    int           error = target.family == SAROS_UNIX ? 0 : source(net, &target, &name, &other);
+    if (error < 0) return error;
+    saros_socket *client = make_socket(net, &name, net->here, false);
+    if (client == NULL) return SAROS_ENOMEM;
+    client->target = target;
+    client->other = other;
+    client->connecting = true;
+    if (target.family == SAROS_UNIX) {
+        error = connect_unix(net, client);
+        if (error < 0) saros_net_close(net, client);
+        else *made = client;
+        return error;
+    }
+    if (saros_world_fault(net, SAROS_FAULT_BLACKHOLE))
+        client->hole = net->clock + SAROS_SECOND + (saros_time)saros_world_draw(net, 59 * (uint64_t)SAROS_SECOND);
+    transmit(net, client, SAROS_SEGMENT_SYN, 0);
+    *made = client;
+    return SAROS_EAGAIN;
+}
+
+static int told_once(saros_socket *socket) {
+    int error = socket->error;
+    socket->error = 0;
+    return error;
+}
+
+int saros_net_connected(saros_socket *socket) { return socket->connecting ? SAROS_EAGAIN : told_once(socket); }
+
+int saros_net_name(const saros_socket *socket, bool peer, saros_address *address) {
+    if (peer && socket->listener) return SAROS_ENOTCONN;
+    *address = peer ? socket->target : socket->name;
+    return 0;
+}
+
+static void finish(saros_net *net, saros_socket *socket, bool reset) {
+    saros_socket *peer = socket->peer, *queued;
+    if (socket->changed > 0) net->changed[socket->changed - 1] = NULL;
+    socket->changed = 0;
+    socket->handle = NULL;
+    socket->closed = true;
+    while ((queued = socket->first) != NULL) { /* whom nobody accepted */
+        socket->first = queued->behind;
+        finish(net, queued, true);
+    }
+    if (peer != NULL && !socket->dead) {
+        if (reset || socket->arrived > socket->taken) doom(net, peer, SAROS_ECONNRESET);
+        else if (!socket->shut) transmit(net, peer, SAROS_SEGMENT_FIN, 0);
+    }
+    free_bytes(net, socket);
+    release(net, socket);
+}
+
+void saros_net_close(saros_net *net, saros_socket *socket) { finish(net, socket, false); }
+void saros_net_reset(saros_net *net, saros_socket *socket) { finish(net, socket, true); }
+
+/* ---- the calls: bytes ----------------------------------------------------------------------------------------- */
+
+/* Copies between a ring and the caller; `out`: from the ring. */
+static void copy(const saros_socket *ring, uint64_t position, char *memory, size_t size, bool out) {
+    size_t at = (size_t)position & (ring->capacity - 1), first = ring->capacity - at;
+    if (first > size) first = size;
+    if (out) {
+        memcpy(memory, ring->bytes + at, first);
+        memcpy(memory + first, ring->bytes, size - first);
+    } else {
+        memcpy(ring->bytes + at, memory, first);
+        memcpy(ring->bytes, memory + first, size - first);
+    }
+}
+
+/* Makes the ring hold that many bytes, if it can. */
+static bool grow(saros_net *net, saros_socket *ring, size_t need) {
+    saros_socket grown = *ring;
+    size_t       there = (size_t)(ring->sent - ring->taken), first;
+    if (need <= ring->capacity) return true;
+    while (grown.capacity < need) grown.capacity = grown.capacity > 0 ? grown.capacity * 2 : 1024;
+    if ((grown.bytes = saros_realloc(net->loop, NULL, 0, grown.capacity)) == NULL) return false;
+    if (there > 0) { /* in two pieces, for it may go round the end of the old ring */
+        size_t at = (size_t)ring->taken & (ring->capacity - 1);
+        first = ring->capacity - at < there ? ring->capacity - at : there;
+        copy(&grown, ring->taken, ring->bytes + at, first, false);
+        copy(&grown, ring->taken + first, ring->bytes, there - first, false);
+    }
+    free_bytes(net, ring);
+    ring->bytes = grown.bytes;
+    ring->capacity = grown.capacity;
+    return true;
+}
+
+static size_t some_of(saros_net *net, size_t size) {
+    return size > 1 && saros_world_fault(net, SAROS_FAULT_SHORT) ? 1 + (size_t)saros_world_draw(net, size - 1) : size;
+}
+
+bool saros_net_readable(const saros_socket *socket) {
+    return socket->arrived > socket->taken || socket->ended || socket->dead;
+}
+
+int64_t saros_net_recv(saros_net *net, saros_socket *socket, void *buffer, size_t size) {
+    size_t there = (size_t)(socket->arrived - socket->taken);
+    if (there == 0) {
+        if (socket->ended) return 0;
+        if (socket->error < 0) return told_once(socket);
+        return socket->dead ? 0 : SAROS_EAGAIN;
+    }
+    size = some_of(net, size < there ? size : there);
+    copy(socket, socket->taken, buffer, size, true);
+    socket->taken += size;
+    saros_net_changed(net, socket->peer); /* it may have waited for room */
+    return (int64_t)size;
+}
+
+/* Sends the news of that many more bytes. Where the connection is to break, it does instead. */
+static void announce(saros_net *net, saros_socket *to, size_t size) {
+    bool far = to->name.family != SAROS_UNIX;
+    for (int cuts = 1; size > 0; cuts++) {
+        size_t piece = size < SEGMENT ? size : SEGMENT;
+        if (far && saros_world_fault(net, SAROS_FAULT_BLACKHOLE))
+            to->hole = to->peer->hole =
+                net->clock + SAROS_SECOND + (saros_time)saros_world_draw(net, 59 * (uint64_t)SAROS_SECOND);
+        if (far && saros_world_fault(net, SAROS_FAULT_RESET)) {
+            doom(net, to, SAROS_ECONNRESET);
+            doom(net, to->peer, SAROS_ECONNRESET);
+            return;
+        }
+        piece = cuts == MOST_CUTS ? size : some_of(net, piece);
+        to->sent += piece;
+        size -= piece;
+        transmit(net, to, SAROS_SEGMENT_DATA, 0);
+    }
+}
+
+int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, size_t size) {
+    saros_socket *to = socket->peer;
+    if (socket->error < 0) return told_once(socket);
+    if (socket->shut || socket->dead) return SAROS_EPIPE;
+    if (to->closed && to->name.family == SAROS_UNIX) return SAROS_EPIPE;
+    size_t waiting = (size_t)(to->sent - to->taken), room = WINDOW - waiting;
+    if (room == 0 && !to->closed) return SAROS_EAGAIN;
+    if (!reserve(net, MOST_CUTS)) return SAROS_ENOMEM;
+    if (to->closed) { /* they go nowhere, but for the answer */
+        transmit(net, to, SAROS_SEGMENT_DATA, 0);
+        return (int64_t)size;
+    }
+    size = some_of(net, size < room ? size : room);
+    if (!grow(net, to, waiting + size)) {
+        if (to->capacity <= waiting) return SAROS_ENOMEM;
+        size = to->capacity - waiting;
+    }
+    copy(to, to->sent, (char *)(uintptr_t)data, size, false);
+    announce(net, to, size);
+    return (int64_t)size;
+}
+
+int saros_net_shutdown(saros_net *net, saros_socket *socket) {
+    if (socket->dead) return SAROS_ENOTCONN;
+    if (!socket->shut && !socket->peer->closed) transmit(net, socket->peer, SAROS_SEGMENT_FIN, 0);
+    socket->shut = true;
+    return 0;
+}
