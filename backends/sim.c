@@ -35,6 +35,16 @@ typedef struct sim_driver {
     saros_time  waited;   /* in real time, for the jump that is due next */
 } sim_driver;
 
+static saros_time later(saros_time time, saros_time span) {
+    return span >= SAROS_FOREVER - time ? SAROS_FOREVER : time + span;
+}
+
+static saros_time sim_now(void *driver) {
+    sim_driver *self = driver;
+    if (++self->readings > PATIENT_READINGS) self->net.clock = later(self->net.clock, MICROSECOND);
+    return self->net.clock;
+}
+
 /* ---- operations ------------------------------------------------------------------------------------------------- */
 
 static saros_socket *socket_of(const saros_handle *handle) { return (saros_socket *)handle->word; } /* NOLINT */
@@ -116,8 +126,9 @@ static bool takes_time(const saros_op *op) {
 
 static void sim_submit(void *driver, saros_op *op) {
     sim_driver *self = driver;
-    bool        opens = op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN;
-    int64_t     result = opens ? begin(self, op) : 0;
+    if (saros_net_next(&self->net) <= sim_now(self)) saros_net_deliver(&self->net); /* who never waits sees it too */
+    bool    opens = op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN;
+    int64_t result = opens ? begin(self, op) : 0;
     if (result < 0 && result != SAROS_EAGAIN) {
         finish(self, op, result);
         return;
@@ -205,16 +216,6 @@ static void run(sim_driver *self) {
 }
 
 /* ---- time ------------------------------------------------------------------------------------------------------- */
-
-static saros_time later(saros_time time, saros_time span) {
-    return span >= SAROS_FOREVER - time ? SAROS_FOREVER : time + span;
-}
-
-static saros_time sim_now(void *driver) {
-    sim_driver *self = driver;
-    if (++self->readings > PATIENT_READINGS) self->net.clock = later(self->net.clock, MICROSECOND);
-    return self->net.clock;
-}
 
 static void jump(sim_driver *self, saros_time to, bool timed_out) {
     saros_net *net = &self->net;

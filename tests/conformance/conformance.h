@@ -1,6 +1,7 @@
 /* conformance.h: what every driver must do, whatever kernel it stands on; the twelve promises of docs/design.md.
  *
- * `conformance DRIVER` runs the groups below for one driver. A driver without descriptors is held to refuse them. */
+ * `conformance DRIVER [FAULTS]` runs the groups below for one driver. A driver without descriptors is held to refuse
+ * them; FAULTS says which of its kernels the simulated one is. */
 #ifndef CONFORMANCE_H
 #define CONFORMANCE_H
 

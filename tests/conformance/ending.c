@@ -1,8 +1,6 @@
 /* ending.c: how the other side ends a stream, and what we are told of it. */
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "conformance/conformance.h"
 
@@ -17,7 +15,7 @@ static void what_was_sent_before_the_end_comes_before_the_end(void **state) {
         for (int lent = 0; lent < 2; lent++) {
             int fd = pair_raw(w, &p, families[i]);
             raw_write(fd, "0123456789", 10);
-            close(fd);
+            raw_close(fd);
             int64_t got = 0, sum = 0;
             while ((got = perform(w, SAROS_OP_RECV, &p.server, lent ? NULL : buffer + sum, lent ? 0 : 4)) > 0)
                 sum += got;
@@ -42,10 +40,10 @@ static void a_waiting_receive_is_told_of_the_end(void **state) {
                 start(w, &receive, SAROS_OP_RECV, &p.server, lent ? NULL : buffer, lent ? 0 : 100);
                 steps(w, 2);
                 assert_int_equal(receive.times, 0);
-                if (half) shutdown(fd, SHUT_WR);
-                else close(fd);
+                if (half) raw_end(fd);
+                else raw_close(fd);
                 assert_int_equal(await(w, &receive), 0);
-                if (half) close(fd);
+                if (half) raw_close(fd);
                 pair_close(w, &p);
             }
 }
@@ -57,7 +55,7 @@ static void the_end_that_came_while_nobody_read_is_found(void **state) {
         int fd = pair_raw(w, &p, families[i]);
         raw_write(fd, "x", 1);
         assert_int_equal(perform(w, SAROS_OP_RECV, &p.server, buffer, 100), 1);
-        close(fd);
+        raw_close(fd);
         waits_during(w, 5 * MILLISECOND);
         assert_int_equal(perform(w, SAROS_OP_RECV, &p.server, buffer, 100), 0);
         pair_close(w, &p);
@@ -111,11 +109,11 @@ static void writing_to_a_peer_that_is_gone_ends_in_an_error_and_no_signal(void *
     assert_true(action.sa_handler == SIG_DFL); /* it would end this program */
     for (int i = 0; i < 2; i++) {
         int fd = pair_raw(w, &p, families[i]);
-        close(fd);
+        raw_close(fd);
         int64_t result = 1;
         for (int k = 0; k < 1000 && result > 0; k++) {
             result = perform(w, SAROS_OP_SEND, &p.server, "x", 1);
-            step_for(w, MILLISECOND); /* TCP learns it from the answer to the first write */
+            waits_during(w, MILLISECOND); /* TCP learns it from the answer to the first write */
         }
         assert_true(result == SAROS_EPIPE || result == SAROS_ECONNRESET);
         pair_close(w, &p);
@@ -130,7 +128,7 @@ static void a_waiting_writer_is_told_that_its_peer_is_gone(void **state) {
         int fd = pair_raw(w, &p, families[i]);
         fill_up(w, &send_op, &p.server);
         if (families[i] == SAROS_INET) raw_reset(fd);
-        else close(fd);
+        else raw_close(fd);
         int64_t result = await(w, &send_op);
         assert_true(result == SAROS_EPIPE || result == SAROS_ECONNRESET);
         pair_close(w, &p);
@@ -147,18 +145,18 @@ static void a_waiting_writer_does_not_spin_when_its_peer_half_closes(void **stat
             fill_up(w, &send_op, &p.server);
             if (reader > 0) start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 1);
             if (reader == 2) saros_cancel(w->loop, &receive.op), await(w, &receive);
-            shutdown(fd, SHUT_WR);
+            raw_end(fd);
             if (reader == 1) assert_int_equal(await(w, &receive), 0);
             waits_during(w, 5 * MILLISECOND); /* the alarm may have found room for a little more */
             if (send_op.times > 0) fill_up(w, &send_op, &p.server);
             assert_in_range(waits_during(w, 30 * MILLISECOND), 1, 5);
             assert_int_equal(send_op.times, 0);
             while (send_op.times == 0) { /* and it still is a writer */
-                assert_true(recv(fd, buffer, sizeof buffer, 0) > 0);
+                raw_read_some(fd, buffer, sizeof buffer);
                 step_for(w, MILLISECOND);
             }
             assert_true(send_op.result > 0);
-            close(fd);
+            raw_close(fd);
             pair_close(w, &p);
         }
 }
@@ -178,7 +176,7 @@ static void a_hang_up_that_concerns_nobody_does_not_spin(void **state) {
             if (how == 2) saros_cancel(w->loop, &receive.op), await(w, &receive);
             if (how == 1) raw_write(fd, "x", 1), await(w, &receive);
             if (families[i] == SAROS_INET && how == 2) raw_reset(fd);
-            else close(fd);
+            else raw_close(fd);
             assert_in_range(waits_during(w, 30 * MILLISECOND), 1, 4);
             int64_t result = perform(w, SAROS_OP_RECV, &p.server, buffer, 10); /* kept for the next one who asks */
             assert_true(result == 0 || result == SAROS_ECONNRESET);
@@ -198,7 +196,7 @@ static void an_end_that_was_read_does_not_spin(void **state) {
         told receive = {0};
         start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 10);
         steps(w, 1);
-        close(fd);
+        raw_close(fd);
         assert_int_equal(await(w, &receive), 0);
         assert_in_range(waits_during(w, 30 * MILLISECOND), 1, 4);
         pair_close(w, &p);

@@ -1,7 +1,10 @@
 /* sockets.c: see sockets.h. */
 #include "support/sockets.h"
 
+#include "support/sim_peer.h"
+
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -95,6 +98,7 @@ int raw_socket(int family) {
 }
 
 int raw_connect(const saros_address *address) {
+    if (simulated()) return sim_connect(address, true);
     any_name  name;
     socklen_t size = to_name(address, &name);
     int       fd = raw_socket(address->family);
@@ -102,10 +106,21 @@ int raw_connect(const saros_address *address) {
     return fd;
 }
 
+int raw_connect_begin(const saros_address *address) {
+    if (simulated()) return sim_connect(address, false);
+    any_name  name;
+    socklen_t size = to_name(address, &name);
+    int       fd = raw_socket(address->family);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    (void)!connect(fd, &name.any, size);
+    return fd;
+}
+
 int raw_listen(saros_address *address, int family, int backlog) {
-    any_name name;
-    int      fd = raw_socket(family);
     *address = any_address(family);
+    if (simulated()) return sim_listen(address, backlog);
+    any_name  name;
+    int       fd = raw_socket(family);
     socklen_t size = to_name(address, &name);
     assert_int_equal(bind(fd, &name.any, size), 0);
     assert_int_equal(listen(fd, backlog), 0);
@@ -115,7 +130,21 @@ int raw_listen(saros_address *address, int family, int backlog) {
     return fd;
 }
 
+void raw_close(int fd) {
+    if (sim_has(fd)) sim_close(fd, false);
+    else close(fd);
+}
+
+void raw_end(int fd) {
+    if (sim_has(fd)) sim_end(fd);
+    else shutdown(fd, SHUT_WR);
+}
+
 void raw_reset(int fd) {
+    if (sim_has(fd)) {
+        sim_close(fd, true);
+        return;
+    }
     struct linger now = {.l_onoff = 1, .l_linger = 0};
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
     close(fd);
@@ -123,21 +152,37 @@ void raw_reset(int fd) {
 
 void raw_write(int fd, const void *data, size_t size) {
     for (size_t done = 0; done < size;) {
-        ssize_t wrote = send(fd, (const char *)data + done, size - done, MSG_NOSIGNAL);
+        int64_t wrote = sim_has(fd) ? sim_send(fd, (const char *)data + done, size - done)
+                                    : send(fd, (const char *)data + done, size - done, MSG_NOSIGNAL);
         assert_true(wrote > 0);
         done += (size_t)wrote;
     }
 }
 
+size_t raw_read_some(int fd, void *buffer, size_t size) {
+    int64_t got = sim_has(fd) ? sim_recv(fd, buffer, size) : recv(fd, buffer, size, 0);
+    assert_true(got > 0);
+    return (size_t)got;
+}
+
 void raw_read(int fd, void *buffer, size_t size) {
-    for (size_t done = 0; done < size;) {
-        ssize_t got = recv(fd, (char *)buffer + done, size - done, 0);
-        assert_true(got > 0);
-        done += (size_t)got;
-    }
+    for (size_t done = 0; done < size;) done += raw_read_some(fd, (char *)buffer + done, size - done);
+}
+
+bool raw_has(const saros_handle *handle, size_t size) {
+    static char bytes[1000];
+    assert_in_range(size, 1, sizeof bytes);
+    if (simulated()) return sim_there(handle) >= size;
+    return recv(handle->os, bytes, size, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)size;
+}
+
+void raw_steal(const saros_handle *handle, void *buffer, size_t size) {
+    if (simulated()) sim_steal(handle, buffer, size);
+    else assert_int_equal(recv(handle->os, buffer, size, 0), size);
 }
 
 bool raw_ended(int fd) {
+    if (sim_has(fd)) return sim_recv(fd, &(char){0}, 1) <= 0;
     struct pollfd one = {.fd = fd, .events = POLLIN};
     char          byte;
     return poll(&one, 1, PATIENCE * 1000) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) <= 0;
@@ -169,8 +214,8 @@ void fill_up(world *w, told *send_op, saros_handle *handle) {
     static const char nothing[200000];
     do {
         start(w, send_op, SAROS_OP_SEND, handle, (void *)(uintptr_t)nothing, sizeof nothing);
-        saros_time until = clock_now() + 25 * MILLISECOND; /* the kernel's buffers move for a while */
-        while (send_op->times == 0 && clock_now() < until) step_for(w, 5 * MILLISECOND);
+        saros_time until = saros_now(w->loop) + 25 * MILLISECOND; /* the kernel's buffers move for a while */
+        while (send_op->times == 0 && saros_now(w->loop) < until) step_for(w, 5 * MILLISECOND);
         assert_true(send_op->times == 0 || send_op->result > 0);
     } while (send_op->times > 0);
 }

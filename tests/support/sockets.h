@@ -1,6 +1,7 @@
 /* sockets.h: connections for tests, through the loop or past it.
  *
  * A raw socket is one that the loop knows nothing of: a blocking descriptor, for peers that must do what no loop would.
+ * Where the driver's world is simulated, it is a socket of that world (sim_peer.h).
  * Everything is on this machine: 127.0.0.1, ::1 and abstract or named Unix sockets. */
 #ifndef SOCKETS_H
 #define SOCKETS_H
@@ -21,14 +22,20 @@ void pair_open(world *w, pair *p, int family);
 int  pair_raw(world *w, pair *p, int family);
 void pair_close(world *w, pair *p); /* what is still open of it */
 
-int  raw_socket(int family);
-int  raw_connect(const saros_address *address);
-int  raw_listen(saros_address *address, int family, int backlog);
-void raw_reset(int fd);                                /* closes so that the peer sees a reset */
-void raw_write(int fd, const void *data, size_t size); /* all of it */
-void raw_read(int fd, void *buffer, size_t size);      /* exactly so much */
-/* Has the peer ended the connection? Waits for it. */
-bool raw_ended(int fd);
+int    raw_socket(int family);
+int    raw_connect(const saros_address *address);
+int    raw_connect_begin(const saros_address *address); /* does not wait for the answer */
+int    raw_listen(saros_address *address, int family, int backlog);
+void   raw_close(int fd);
+void   raw_end(int fd);                                  /* sends no more */
+void   raw_reset(int fd);                                /* closes so that the peer sees a reset */
+void   raw_write(int fd, const void *data, size_t size); /* all of it */
+void   raw_read(int fd, void *buffer, size_t size);      /* exactly so much */
+size_t raw_read_some(int fd, void *buffer, size_t size); /* at least a byte */
+bool   raw_ended(int fd);                                /* Has the peer ended the connection? Waits for it. */
+bool   raw_has(const saros_handle *handle, size_t size); /* are that many bytes there to be received? */
+/* Takes bytes that are there from under the loop. */
+void raw_steal(const saros_handle *handle, void *buffer, size_t size);
 
 /* Sends until the kernel takes no more: then send_op is left in flight. */
 void fill_up(world *w, told *send_op, saros_handle *handle);

@@ -44,8 +44,14 @@ typedef struct world {
     bool ended; /* the test came to its end; else its ops and handles are gone, and nobody may touch them */
 } world;
 
-/* The driver of world_setup. */
-extern const char *world_driver;
+/* The driver of world_setup, and the config's faults. */
+extern const char *world_driver, *world_faults;
+/* The world that was opened last, for helpers that are not given one. */
+extern world *world_now;
+/* Is its driver the simulated one? */
+bool simulated(void);
+/* For a test of what only a real kernel has: skips it where that is simulated. */
+void kernel_only(world *w);
 
 int  world_setup(void **state);    /* a world with a loop on world_driver */
 int  world_bare(void **state);     /* one without a loop */
@@ -106,7 +112,7 @@ void await_step_(world *w, saros_time until, const char *condition, const char *
 saros_status step_for(world *w, saros_time wait);
 /* `count` steps that do not block. */
 void steps(world *w, int count);
-/* Steps for that long; how many times the driver was asked meanwhile. */
+/* Steps for that long, by the loop's clock; how many times the driver was asked meanwhile. */
 size_t waits_during(world *w, saros_time duration);
 
 saros_time clock_now(void); /* CLOCK_MONOTONIC */
