@@ -32,7 +32,7 @@ typedef struct sim_driver {
     atomic_bool woken;
     unsigned    readings; /* of the clock, since the last wait */
     size_t      finished; /* ops, by the wait that runs */
-    saros_time  waited;   /* in real time, for the jump that is due next */
+    saros_time  stopped;  /* since when the clock stands still for somebody outside, by the real one; 0: it does not */
 } sim_driver;
 
 static saros_time later(saros_time time, saros_time span) {
@@ -224,17 +224,24 @@ static void jump(sim_driver *self, saros_time to, bool timed_out) {
     if (saros_world_fault(net, SAROS_FAULT_JUMP))
         to = later(to, SAROS_SECOND + (saros_time)saros_world_draw(net, 59 * (uint64_t)SAROS_SECOND));
     net->clock = to;
-    self->waited = 0;
+    self->stopped = 0;
     if (net->clock >= net->calm_at) saros_world_calm(net);
 }
 
-/* Somebody outside may post: sleeps for as long as is left of a jump to `until`. True: in vain, it is time to jump. */
-static bool sleep_until(sim_driver *self, saros_time until) {
-    saros_time span = until == SAROS_FOREVER ? until : until - self->net.clock, began = saros_clock();
-    if (span != SAROS_FOREVER && self->waited >= span) return true;
-    saros_bell_wait(&self->bell, span == SAROS_FOREVER ? span : span - self->waited);
-    self->waited += saros_clock() - began;
-    return span != SAROS_FOREVER && self->waited >= span && !atomic_load(&self->woken);
+/* Somebody outside may post: sleeps until the clock has stood still for as long as a jump to `until` is wide. True: that
+ * is so, it is time to jump. */
+static bool stand_still(sim_driver *self, saros_time until) {
+    saros_time span = until == SAROS_FOREVER ? until : until - self->net.clock;
+    if (self->stopped == 0) self->stopped = saros_clock();
+    saros_time stood = saros_clock() - self->stopped;
+    if (stood < span) saros_bell_wait(&self->bell, span == SAROS_FOREVER ? span : span - stood);
+    return saros_clock() - self->stopped >= span && !atomic_load(&self->woken);
+}
+
+static bool was_woken(sim_driver *self) {
+    if (!atomic_exchange(&self->woken, false)) return false;
+    saros_bell_wait(&self->bell, 0); /* it has been heard; whoever rings from here on has set `woken` before */
+    return true;
 }
 
 static int sim_wait(void *driver, saros_time timeout) {
@@ -245,17 +252,16 @@ static int sim_wait(void *driver, saros_time timeout) {
     self->finished = 0;
     if (saros_world_fault(net, SAROS_FAULT_EARLY)) return 0;
     run(self);
-    while (self->finished == 0 && !atomic_exchange(&self->woken, false)) {
+    while (self->finished == 0 && !was_woken(self)) {
         if (net->clock >= until) {
             if (timeout <= 0) net->clock = later(net->clock, MICROSECOND);
             return 0;
         }
         saros_time next = saros_net_next(net), to = next < until ? next : until;
-        if (saros_held(net->loop)) {
-            if (!sleep_until(self, to)) return 0;
-        } else if (to == SAROS_FOREVER) {
-            return SAROS_EDEADLOCK;
-        }
+        bool       held = saros_held(net->loop);
+        if (!held) self->stopped = 0;
+        if (!held && to == SAROS_FOREVER) return SAROS_EDEADLOCK;
+        if (held && !stand_still(self, to)) return 0;
         jump(self, to, next > until);
         run(self);
     }
