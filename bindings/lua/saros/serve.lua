@@ -122,7 +122,9 @@ function Server:shutdown(seconds)
    self:close()
    local done = saros.timeout(seconds, self.wait, self)
    if not done then
-      for task in pairs(self.handlers) do task:cancel("the server shuts down") end
+      for _, task in ipairs(saros.all_tasks()) do -- in the order in which they came, not in that of a table
+         if self.handlers[task] then task:cancel("the server shuts down") end
+      end
       self:wait()
    end
    return true
