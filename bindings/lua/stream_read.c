@@ -268,8 +268,11 @@ static int pump(lua_State *L, saros_stream *stream, saros_task *task, lua_KConte
         give_back(stream);
         pushed = saros_fail(L, stream->error, "read: %s", saros_error_text(stream->error));
     }
+    bool too_late = pushed == MORE && !at_hand && saros_is_cancelled(task); /* for the receive that has just ended */
+    if (too_late) give_back(stream);
     if (pushed != MORE) stream->taken = 0;
     settle(L, stream);
+    if (too_late) return saros_raise_cancelled(L, task);
     if (pushed != MORE) return at_hand ? saros_answer(L, task, pushed) : pushed;
     stream->reader = task;
     task->op.kind = SAROS_OP_RECV;

@@ -51,14 +51,16 @@ static int send_rest(lua_State *L, saros_stream *stream, saros_task *task, size_
     return saros_answer(L, task, 1);
 }
 
-/* A send has ended. */
+/* A send has ended. A cancel that came too late for it ends the write all the same, unless nothing is left to send. */
 static int write_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *stream = lua_touserdata(L, 1);
     saros_task   *task = saros_resumed_raw(L);
     (void)status;
     if (task->op.result < 0 || stream->rt == NULL)
         return fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, (size_t)ctx);
-    return send_rest(L, stream, task, (size_t)ctx + (size_t)task->op.result);
+    size_t sent = (size_t)ctx + (size_t)task->op.result;
+    if (sent < lua_rawlen(L, 2) && saros_is_cancelled(task)) return fail_write(L, stream, task, SAROS_ECANCELED, sent);
+    return send_rest(L, stream, task, sent);
 }
 
 static int shut(lua_State *L, saros_stream *stream, saros_task *task) {
@@ -81,12 +83,13 @@ static int shutdown_k(lua_State *L, int status, lua_KContext ctx) {
     return 1;
 }
 
-/* It is this task's turn to write, or its wait for that was ended. */
+/* It is this task's turn to write, or its wait for that was ended; or both, and then the turn is the next one's. */
 static int turn_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *stream = lua_touserdata(L, 1);
     saros_task   *task = saros_resumed_raw(L);
     (void)status;
     saros_wait_unlink(&task->wait);
+    if (task->op.result >= 0 && saros_is_cancelled(task)) return fail_write(L, stream, task, SAROS_ECANCELED, 0);
     if (task->op.result < 0 || stream->rt == NULL) {
         fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, 0);
         if (ctx == WRITE) return 4;
