@@ -12,17 +12,22 @@
 #ifdef SAROS_HAVE_MALLOPT
 #include <malloc.h>
 #endif
+#ifdef SAROS_HAVE_PERSONALITY
+#include <sys/personality.h>
+#endif
 #ifdef SAROS_HAVE_UNISTD
 #include <unistd.h>
 #endif
 
 #include "bindings/lua/host.h"
+#include "bindings/lua/sim.h"
 #include "bindings/lua/trace.h"
 
 typedef struct options {
-    const char *driver, *code, *script;
+    const char *driver, *code, *script, *faults;
     const char *command; /* one of the host's own, bindings/lua/host/NAME.lua; NULL: it runs a script */
     const char *counts;  /* a file; see host_counts.c */
+    uint64_t    seed;
     bool        trace;
     int         first; /* index of the first of the script's own arguments */
     int         at;    /* index of the script */
@@ -89,6 +94,8 @@ static const char usage[] = "usage: saros [options] script.lua [arguments]\n"
                             "  -e CODE         run CODE instead of a file\n"
                             "  --driver NAME   the loop's driver; several, as in \"epoll,poll\": the first that opens\n"
                             "                  (default: $SAROS_DRIVER, else the best that opens)\n"
+                            "  --seed N        what driver sim leaves to chance is drawn from it (default: 0)\n"
+                            "  --faults LIST   what goes wrong in the world of driver sim; docs/simulation.md\n"
                             "  --drivers       list the drivers, and which of them open here; also --drivers --json\n"
                             "  --trace         print each operation's way through the loop, to standard error\n"
                             "  --version       print the version\n"
@@ -108,7 +115,10 @@ static int parse(options *o) {
             o->script = word;
             break;
         }
-        bool takes_value = strcmp(word, "-e") == 0 || strcmp(word, "--driver") == 0 || strcmp(word, "--counts") == 0;
+        static const char *const with_value[] = {"-e", "--driver", "--seed", "--faults", "--counts"};
+        bool                     takes_value = false;
+        for (size_t i = 0; i < sizeof with_value / sizeof *with_value; i++)
+            takes_value = takes_value || strcmp(word, with_value[i]) == 0;
         if (takes_value && o->at + 1 == o->argc) return wrong_usage("a value is missing behind", word);
         if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return fputs(usage, stdout), 0;
         if (strcmp(word, "--version") == 0 || strcmp(word, "-v") == 0)
@@ -119,7 +129,13 @@ static int parse(options *o) {
         else if (strcmp(word, "--driver") == 0) o->driver = o->argv[++o->at];
         else if (strncmp(word, "--driver=", 9) == 0) o->driver = word + 9;
         else if (strcmp(word, "--counts") == 0) o->counts = o->argv[++o->at];
-        else if (strcmp(word, "-e") == 0) {
+        else if (strcmp(word, "--faults") == 0) o->faults = o->argv[++o->at];
+        else if (strncmp(word, "--faults=", 9) == 0) o->faults = word + 9;
+        else if (strcmp(word, "--seed") == 0 || strncmp(word, "--seed=", 7) == 0) {
+            const char *value = word[6] == '=' ? word + 7 : o->argv[++o->at];
+            const char *wrong = saros_seed_parse(value, &o->seed);
+            if (wrong != NULL) return fprintf(stderr, "saros: --seed %s: %s\n", value, wrong), 1;
+        } else if (strcmp(word, "-e") == 0) {
             o->code = o->argv[++o->at];
             o->at++;
             break;
@@ -131,6 +147,36 @@ static int parse(options *o) {
     if (o->script == NULL && o->code == NULL && isatty(0)) return wrong_usage("no script", NULL);
 #endif
     return -1;
+}
+
+/* ---- a simulated world ---------------------------------------------------------------------------------------- */
+
+/* Where the system gives each process other addresses, a table that has objects as keys has another order in each, and
+ * the collector its own times. A simulation is begun again without that, where it may be. */
+static void fix_addresses(const options *o) {
+    const char *driver = o->driver != NULL ? o->driver : getenv("SAROS_DRIVER");
+    if (driver == NULL || strcmp(driver, "sim") != 0) return;
+#ifdef SAROS_HAVE_PERSONALITY
+    int before = personality(0xffffffff);
+    if (before == -1 || (before & ADDR_NO_RANDOMIZE) || personality((unsigned)before | ADDR_NO_RANDOMIZE) == -1) return;
+    execv("/proc/self/exe", o->argv); /* returns only where it has failed */
+    personality((unsigned)before);
+#endif
+}
+
+/* Its local time is UTC, whatever the machine's. */
+static void enter_world(lua_State *L, saros_rt *rt, const options *o) {
+#ifdef SAROS_HAVE_UNISTD
+    setenv("TZ", "UTC0", 1);
+#endif
+    saros_sim_install(L, rt);
+    if (!o->trace) return;
+    fprintf(stderr, "simulated: seed %llu, faults %s", (unsigned long long)o->seed,
+            o->faults != NULL ? o->faults : "none");
+#ifndef SAROS_FIXED_TABLES
+    fprintf(stderr, "; the order of pairs() is not fixed: this Lua library draws it anew in each process");
+#endif
+    fputc('\n', stderr);
 }
 
 /* ---- the script ----------------------------------------------------------------------------------------------- */
@@ -192,10 +238,16 @@ static int run_script(lua_State *L, options *o) {
     saros_config config = SAROS_CONFIG_INIT;
     config.report = report;
     config.user = stderr;
+    config.driver = o->driver;
+    config.seed = o->seed;
+    config.faults = o->faults;
     if (o->trace) config.trace = saros_trace_line;
     if (o->counts != NULL) saros_count(&config, o->counts);
     lua->config = &config;
-    saros_rt *rt = saros_rt_new(L, lua, o->driver, NULL);
+    saros_rt *rt = saros_rt_new(L, lua, NULL, NULL);
+    if (rt->world != NULL) enter_world(L, rt, o);
+    else if (o->faults != NULL)
+        luaL_error(L, "--faults: only driver sim has any, and this loop's is %s", saros_driver_name(rt->loop));
     push_arg_table(L, o);
     if (load_script(L, o) != LUA_OK) {
         show_error(L);
@@ -244,6 +296,7 @@ int main(int argc, char **argv) {
     options o = {.argc = argc, .argv = argv};
     int     early = parse(&o);
     if (early >= 0) return early;
+    if (o.command == NULL) fix_addresses(&o);
     lua_State *L = luaL_newstate();
     if (L == NULL) return fprintf(stderr, "saros: not enough memory\n"), 1;
     lua_pushcfunction(L, protected_main);

@@ -107,8 +107,7 @@ static bool belongs_to_loop(lua_State *L) {
     return saros_task_of(saros_state(L), lua_tothread(L, 1)) != NULL;
 }
 
-/* Upvalue 2, Lua's own function, with the same arguments. */
-static int call_own(lua_State *L) {
+int saros_call_own(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
@@ -121,16 +120,15 @@ static int task_resume(lua_State *L) {
         lua_pushliteral(L, "cannot resume the coroutine of a task: its loop does");
         return 2;
     }
-    return call_own(L);
+    return saros_call_own(L);
 }
 
 static int task_close(lua_State *L) {
     if (belongs_to_loop(L)) return luaL_error(L, "cannot close the coroutine of a task: use task:cancel()");
-    return call_own(L);
+    return saros_call_own(L);
 }
 
-/* field of the table on top becomes a function of ours that has Lua's own as its second upvalue */
-static void wrap(lua_State *L, const char *field, lua_CFunction f, saros_lua *lua) {
+void saros_wrap(lua_State *L, const char *field, lua_CFunction f, saros_lua *lua) {
     lua_pushlightuserdata(L, lua);
     lua_getfield(L, -2, field);
     lua_pushcclosure(L, f, 2);
@@ -151,8 +149,8 @@ void saros_install(lua_State *L, saros_lua *lua) {
     saros_add(L, globals);
     if (lua_getfield(L, -1, LUA_COLIBNAME) == LUA_TTABLE) {
         saros_add(L, coroutine);
-        wrap(L, "resume", task_resume, lua);
-        wrap(L, "close", task_close, lua);
+        saros_wrap(L, "resume", task_resume, lua);
+        saros_wrap(L, "close", task_close, lua);
     }
     lua_pop(L, 2);
     lua->installed = true;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bindings/lua/sim.h"
 #include "bindings/lua/stream.h"
 
 #define REPORT_AFTER (5 * SAROS_SECOND) /* how long an error may go without anybody who awaits it */
@@ -46,20 +47,28 @@ static const char *default_driver(void) {
 }
 
 /* Where a host has attached a loop of its own another one is like it: what it allocates and reports is the host's. */
-static int open_loop(const saros_lua *lua, const char *driver, saros_loop **loop, char *why, size_t size) {
+saros_config saros_default_config(const saros_lua *lua) {
     saros_config config = SAROS_CONFIG_INIT;
     if (lua->config != NULL) config = *lua->config;
     else if (lua->attached != NULL) config = *saros_configuration(lua->attached->loop);
     else config.report = report_to_stderr;
-    config.driver = driver != NULL ? driver : default_driver();
+    if (config.driver == NULL) config.driver = default_driver();
+    return config;
+}
+
+/* The userdata on top keeps the loop's copy of what names the faults. */
+static int open_loop(lua_State *L, saros_config config, saros_loop **loop, char *why, size_t size) {
+    config.faults = lua_pushstring(L, config.faults);
+    lua_setiuservalue(L, -2, 1);
     return saros_open(loop, &config, why, size);
 }
 
-saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const char *driver, saros_loop *given) {
-    char        why[256];
-    saros_loop *loop = given;
+saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const saros_config *config, saros_loop *given) {
+    char         why[256];
+    saros_loop  *loop = given;
+    saros_config wanted = config != NULL ? *config : saros_default_config(lua);
     luaL_checkstack(L, 8, "saros.loop");
-    saros_rt *rt = saros_new(L, lua, SAROS_T_LOOP, sizeof *rt, 0);
+    saros_rt *rt = saros_new(L, lua, SAROS_T_LOOP, sizeof *rt, 1);
     rt->lua = lua;
     rt->L = lua->L;
     rt->report_after = REPORT_AFTER;
@@ -72,12 +81,13 @@ saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const char *driver, saros_l
     lua_pushvalue(L, -1);
     rt->self = luaL_ref(L, LUA_REGISTRYINDEX);
     rt->owned = given == NULL;
-    if (rt->owned && open_loop(lua, driver, &loop, why, sizeof why) < 0) {
+    if (rt->owned && open_loop(L, wanted, &loop, why, sizeof why) < 0) {
         unref(L, rt);
-        luaL_error(L, "cannot open a loop: %s%s", driver == NULL && default_driver() != NULL ? "SAROS_DRIVER: " : "",
-                   why);
+        bool from_environment = wanted.driver != NULL && wanted.driver == default_driver();
+        luaL_error(L, "cannot open a loop: %s%s", from_environment ? "SAROS_DRIVER: " : "", why);
     }
     rt->loop = loop;
+    rt->world = saros_sim_world(loop);
     rt->idle = saros_realloc(rt->loop, NULL, 0, SAROS_MOST_IDLE * sizeof *rt->idle);
     link_rt(lua, rt);
     if (rt->idle == NULL) {
@@ -244,20 +254,46 @@ static saros_rt *check_open(lua_State *L) {
     return rt;
 }
 
+/* An option that is a string; `otherwise` where it is not given. It stays on the stack. */
+static const char *text_option(lua_State *L, const char *name, const char *otherwise) {
+    if (!lua_istable(L, 1) || saros_option(L, 1, name) == LUA_TNIL) return otherwise;
+    if (lua_type(L, -1) != LUA_TSTRING) luaL_argerror(L, 1, lua_pushfstring(L, "option '%s' must be a string", name));
+    return lua_tostring(L, -1);
+}
+
+/* An integer, whose bits are taken; or the text that --seed takes. */
+static uint64_t seed_option(lua_State *L, uint64_t otherwise) {
+    int         is_integer;
+    const char *why = "must be an integer";
+    if (!lua_istable(L, 1) || saros_option(L, 1, "seed") == LUA_TNIL) return otherwise;
+    lua_Integer seed = lua_tointegerx(L, -1, &is_integer);
+    if (lua_type(L, -1) == LUA_TNUMBER && is_integer) return (uint64_t)seed;
+    if (lua_type(L, -1) == LUA_TSTRING && (why = saros_seed_parse(lua_tostring(L, -1), &otherwise)) == NULL)
+        return otherwise;
+    luaL_argerror(L, 1, lua_pushfstring(L, "option 'seed' %s", why));
+}
+
 static int loop_new(lua_State *L) {
-    static const char *const names[] = {"driver", "report_after", NULL};
-    const char              *driver = NULL;
+    static const char *const names[] = {"driver", "report_after", "seed", "faults", NULL};
+    saros_config             config = saros_default_config(saros_state(L));
     saros_time               report_after = REPORT_AFTER;
     saros_check_options(L, 1, names);
-    if (lua_istable(L, 1) && saros_option(L, 1, "driver") != LUA_TNIL) {
-        if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, 1, "option 'driver' must be a string");
-        driver = lua_tostring(L, -1);
-    }
+    config.driver = text_option(L, "driver", config.driver);
+    const char *faults = text_option(L, "faults", NULL);
+    if (faults != NULL) config.faults = faults;
+    config.seed = seed_option(L, config.seed);
     if (lua_istable(L, 1) && saros_option(L, 1, "report_after") != LUA_TNIL) {
         if (!lua_isnumber(L, -1)) return luaL_argerror(L, 1, "option 'report_after' must be a number of seconds");
         report_after = saros_seconds(L, -1);
     }
-    saros_rt_new(L, saros_state(L), driver, NULL)->report_after = report_after;
+    saros_rt *rt = saros_rt_new(L, saros_state(L), &config, NULL);
+    rt->report_after = report_after;
+    if (faults != NULL && rt->world == NULL) {
+        const char *driver = saros_driver_name(rt->loop); /* static */
+        saros_rt_close(L, rt);
+        lua_pushfstring(L, "option 'faults': only driver sim has any, and this loop's is %s", driver);
+        return luaL_argerror(L, 1, lua_tostring(L, -1));
+    }
     return 1;
 }
 

@@ -113,8 +113,8 @@ static int method_gc(lua_State *L) {
 /* ---- addresses ------------------------------------------------------------------------------------------------ */
 
 /* Reads an address argument: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises on what can
- * never be an address; SAROS_IS_NAME where a name would have to be looked up. */
-static int read_address(lua_State *L, int arg, saros_address *address) {
+ * never be an address. 0, or the error of a name that leads nowhere. */
+static int read_address(lua_State *L, saros_rt *rt, int arg, saros_address *address) {
     const char *why = NULL, *host = NULL;
     size_t      length, host_length;
     int         is;
@@ -145,7 +145,19 @@ static int read_address(lua_State *L, int arg, saros_address *address) {
         lua_pushlstring(L, text, length);
     }
     if (is < 0) return luaL_argerror(L, arg, lua_pushfstring(L, "bad address '%s': %s", lua_tostring(L, -1), why));
-    return is;
+    if (is != SAROS_IS_NAME) return 0;
+    return rt->world != NULL ? rt->world->resolve(rt, host, host_length, address) : SAROS_ENOSYS;
+}
+
+/* The text of the address is on top. */
+static int no_address(lua_State *L, int code, const char *op) {
+    return saros_fail(L, code, "%s %s: %s", op, lua_tostring(L, -1),
+                      code == SAROS_ENOSYS ? "names are not looked up yet; give a numeric address"
+                                           : saros_error_text(code));
+}
+
+static void leave(saros_rt *rt, const saros_task *task) {
+    if (rt->world != NULL) rt->world->leave(rt, task);
 }
 
 static int push_name(lua_State *L, saros_stream *stream, bool peer) {
@@ -205,9 +217,8 @@ static int connect(lua_State *L) {
     saros_check_options(L, 2, names);
     size_t line_limit = limit_field(L, 2, "line_limit", LINE_LIMIT);
     size_t all_limit = limit_field(L, 2, "all_limit", ALL_LIMIT);
-    if (read_address(L, 1, &address) == SAROS_IS_NAME)
-        return saros_fail(L, SAROS_ENOSYS, "connect %s: names are not looked up yet; give a numeric address",
-                          lua_tostring(L, -1));
+    int    code = read_address(L, task->rt, 1, &address);
+    if (code < 0) return no_address(L, code, "connect");
     lua_replace(L, 1);
     lua_settop(L, 2);
     lua_insert(L, 1);
@@ -217,6 +228,7 @@ static int connect(lua_State *L) {
     task->op.kind = SAROS_OP_CONNECT;
     task->op.handle = &stream->handle;
     task->op.address = kept;
+    leave(task->rt, task);
     if (saros_submit_now(task->rt->loop, &task->op)) return saros_answer(L, task, connect_k(L, LUA_OK, 0));
     return saros_suspend(L, task, 0, connect_k);
 }
@@ -233,11 +245,11 @@ static int listen(lua_State *L) {
     size_t backlog = limit_field(L, 2, "backlog", 0);
     size_t line_limit = limit_field(L, 2, "line_limit", LINE_LIMIT);
     size_t all_limit = limit_field(L, 2, "all_limit", ALL_LIMIT);
-    if (read_address(L, 1, &address) == SAROS_IS_NAME)
-        return saros_fail(L, SAROS_ENOSYS, "listen %s: names are not looked up yet; give a numeric address or *",
-                          lua_tostring(L, -1));
+    int    code = read_address(L, rt, 1, &address);
+    if (code < 0) return no_address(L, code, "listen");
     saros_stream *stream = stream_new(L, rt, SAROS_T_LISTENER, line_limit, all_limit); /* for what it accepts */
     saros_op      op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
+    leave(rt, rt->task);
     saros_submit_now(rt->loop, &op); /* no driver has to wait for a listener */
     if (op.result < 0) return never_opened(L, stream, (int)op.result, "listen", lua_tostring(L, -2));
     return 1;

@@ -2,12 +2,16 @@
  *
  * Owns the saros_lua of a state (in the registry, under an address of ours), the metatables, the anchors.
  * Promises: a type check never trusts a userdata before its metatable was compared; no global state. */
+#include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bindings/lua/runtime.h"
+#include "bindings/lua/sim.h"
 #include "saros_embedded.h"
 
 static const char state_key = 0, module_key = 0; /* in the registry, by address */
@@ -188,6 +192,20 @@ int saros_option(lua_State *L, int arg, const char *name) {
     return lua_rawget(L, arg);
 }
 
+/* strtoull alone takes blanks, a sign, and a zero in front for octal. */
+const char *saros_seed_parse(const char *text, uint64_t *seed) {
+    static const char wrong[] = "must be a whole number from 0 to 2^64-1, decimal or with 0x";
+    bool              hex = text[0] == '0' && (text[1] | 32) == 'x';
+    const char       *digits = hex ? text + 2 : text;
+    char             *end;
+    if (!isxdigit((unsigned char)*digits)) return wrong;
+    errno = 0;
+    unsigned long long value = strtoull(digits, &end, hex ? 16 : 10);
+    if (*end != 0 || end == digits || errno == ERANGE) return wrong;
+    *seed = value;
+    return NULL;
+}
+
 /* ---- the module ----------------------------------------------------------------------------------------------- */
 
 static const char *const lazy[][2] = {{"serve", "serve"}, {NULL, NULL}};
@@ -195,6 +213,12 @@ static const char *const lazy[][2] = {{"serve", "serve"}, {NULL, NULL}};
 /* __index of the module: parts written in Lua are compiled when they are first asked for. */
 static int load_part(lua_State *L) {
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    if (strcmp(key, "sim") == 0) {
+        saros_sim_open(L);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, 1, key);
+        return 1;
+    }
     for (size_t i = 0; lazy[i][0] != NULL; i++) {
         if (strcmp(lazy[i][0], key) != 0) continue;
         for (size_t part = 0; saros_embedded[part].name != NULL; part++) {
@@ -241,6 +265,10 @@ static int module_new(lua_State *L) {
     saros_open_error(L);
     saros_open_net(L);
     saros_open_install(L);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, luaopen_saros_sim);
+    lua_setfield(L, -2, "saros.sim");
+    lua_pop(L, 1);
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, load_part);
     lua_setfield(L, -2, "__index");

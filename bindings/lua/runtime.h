@@ -33,6 +33,7 @@ enum saros_type {
     SAROS_T_QUEUE,
     SAROS_T_GATHER,
     SAROS_T_GUARD,
+    SAROS_T_PLACE,
     SAROS_TYPES
 };
 
@@ -49,9 +50,19 @@ struct saros_lua {
     uint64_t              scopes;                /* opened so far */
     size_t                unguarded;             /* tasks that began without install(), ever */
     bool                  installed;
+    bool                  simulates; /* Lua's clocks follow simulated worlds */
 };
 
 /* ---- a loop in a state ---------------------------------------------------------------------------------------- */
+
+/* What a loop's surroundings know, where they are not the system's: a simulated world knows the names of its hosts, and
+ * from which of them a task calls. */
+typedef const struct saros_world {
+    /* The address of a host's name, without a port; 0, or the error: SAROS_ENAME. Answers at once. */
+    int (*resolve)(saros_rt *rt, const char *name, size_t length, saros_address *address);
+    /* The task is about to submit a CONNECT or a LISTEN; NULL: nobody does, a callback or a host. */
+    void (*leave)(saros_rt *rt, const saros_task *task);
+} saros_world;
 
 /* A coroutine that waits for the next task, and its place in the table of threads. */
 typedef struct saros_worker {
@@ -85,6 +96,7 @@ struct saros_rt {
     char        **places; /* names of chunks that tasks were spawned from */
     uint32_t      place_count, place_room;
     const char   *last_place;
+    saros_world  *world;           /* NULL: the system's */
     saros_guest   guest;           /* an attached one's place on its loop */
     int           self, tables[3]; /* in the registry: the userdata; threads, starts, anchors */
     bool          owned, running, closing, interrupted, stopped_by_script, deadlocked;
@@ -124,10 +136,13 @@ saros_time saros_later(saros_loop *loop, saros_time duration); /* now + duration
 int        saros_fail(lua_State *L, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int        saros_option(lua_State *L, int arg, const char *name); /* pushes a field of the option table; its type */
 void saros_check_options(lua_State *L, int arg, const char *const *names); /* a table (or none) of these keys only */
+const char *saros_seed_parse(const char *text, uint64_t *seed); /* NULL, or what it should have been, and *seed stays */
 
 /* ---- loop.c --------------------------------------------------------------------------------------------------- */
 
-saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const char *driver, saros_loop *given); /* pushes it */
+saros_config saros_default_config(const saros_lua *lua); /* of the loops that scripts make */
+/* Opens a loop as config says (NULL: the default), or takes the given one. Pushes it; raises. */
+saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const saros_config *config, saros_loop *given);
 void      saros_rt_close(lua_State *L, saros_rt *rt);
 int       saros_rt_run(lua_State *L, saros_rt *rt, int nargs); /* function and nargs on top; status; results */
 void      saros_rt_shutdown(lua_State *L, saros_rt *rt);       /* cancels, awaits, reports what is left */
@@ -167,5 +182,8 @@ void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);
 void saros_open_install(lua_State *L);
 void saros_install(lua_State *L, saros_lua *lua); /* task-aware pcall, xpcall, coroutine */
+/* A field of the table on top becomes a function of ours, which has Lua's own as its second upvalue, … */
+void saros_wrap(lua_State *L, const char *field, lua_CFunction f, saros_lua *lua);
+int  saros_call_own(lua_State *L); /* … and calls that with its own arguments */
 
 #endif

@@ -119,6 +119,7 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
     task->scope = scope;
     if (scope != NULL) scope->tasks++; /* a host's */
     task->op.done = saros_task_told;
+    task->host = rt->task != NULL ? rt->task->host : 0;
     task->cancelled = rt->closing; /* too late to begin anything */
     record_place(L, task);
     task->prev = rt->last;

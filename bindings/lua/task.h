@@ -57,6 +57,7 @@ struct saros_task {
     bool            report_now; /* nobody will await it: an error is told at once */
     uint8_t         at_hand;    /* awaits in a row that did not suspend */
     uint8_t         raised;     /* times that its cancellation was raised, to notice who swallows it */
+    uint16_t        host;       /* of a simulated world: where it is, as whoever spawned it; 0: the world's first */
 };
 
 /* ---- scopes --------------------------------------------------------------------------------------------------- */

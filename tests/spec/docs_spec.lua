@@ -35,13 +35,16 @@ local documents = files("docs", ".md")
 table.insert(documents, 1, "README.md")
 table.insert(documents, "CHANGELOG.md")
 
-local function run(program)
+local function run(program, options)
    local path = os.tmpname()
    do
       local file <close> = assert(io.open(path, "wb"))
       assert(file:write(program))
    end
-   local pipe = assert(io.popen(quote(host) .. " " .. quote(path) .. " 2>&1"))
+   local words = {quote(host)}
+   for _, option in ipairs(options) do words[#words + 1] = quote(option) end
+   words[#words + 1] = quote(path) .. " 2>&1"
+   local pipe = assert(io.popen(table.concat(words, " ")))
    local output = pipe:read("a")
    local _, how, code = pipe:close()
    os.remove(path)
@@ -105,7 +108,7 @@ for _, document in ipairs(documents) do
    describe(document, function()
       for _, program in ipairs(doc_blocks.programs(blocks)) do
          it("runs the program in line " .. program.line, function()
-            local output, ending = run(program.text)
+            local output, ending = run(program.text, program.options)
             assert.are.equal("exit 0", ending, output)
             if program.output then assert.are.equal(program.output, output) end
          end)
@@ -174,6 +177,34 @@ describe("docs/api.md", function()
    end)
 end)
 
+describe("docs/simulation.md", function()
+   local saros = require("saros")
+   local text = slurp(root .. "docs/simulation.md")
+
+   it("has every function of saros.sim, and no other", function()
+      local named = {}
+      for name in text:gmatch("`saros%.sim%.([%l_]+)%(") do
+         named[name] = true
+         assert.is_function(saros.sim[name], "saros.sim." .. name)
+      end
+      for name in pairs(saros.sim) do assert.is_true(named[name], "saros.sim." .. name) end
+   end)
+
+   it("lists the faults as they are", function()
+      local loop <close> = saros.loop({driver = "sim"})
+      local rows, from = {}, 1
+      for _, fault in ipairs(loop:run(saros.sim.faults)) do
+         local budget = tostring(fault.budget):reverse():gsub("(%d%d%d)(%d)", "%1,%2"):reverse()
+         rows[#rows + 1] = ("| `%s` | %s | %s | %s |\n"):format(fault.name, fault.chance, budget, fault.about)
+         local at, to = text:find(rows[#rows], from, true)
+         assert.is_truthy(at, rows[#rows])
+         assert.is_true(from == 1 or at == from, rows[#rows])
+         from = to + 1
+      end
+      assert.is_truthy(text:find("^\n", from), "a row of a fault that is not known")
+   end)
+end)
+
 describe("the documents", function()
    it("have programs in them: README's and the tour's", function()
       for _, document in ipairs{"README.md", "docs/how-it-works.md"} do
@@ -185,9 +216,11 @@ describe("the documents", function()
 
    it("are read as their convention says", function()
       local blocks, prose = doc_blocks.parse("see [a](b.c#L1) and [c](https://d)\n```lua\nprint(1)\n```\n\n"
-         .. "```text output\n1\n```\n```lua fragment\nf()\n```\n```text output-like\nx\n```\n`saros_x` and `f()`\n")
+         .. "```text output\n1\n```\n```lua fragment\nf()\n```\n```text output-like\nx\n```\n`saros_x` and `f()`\n"
+         .. "```lua saros --seed 1\ng()\n```\n")
       local programs = doc_blocks.programs(blocks)
-      assert.are.same({{text = "print(1)\n", line = 2, output = "1\n"}}, programs)
+      assert.are.same({{text = "print(1)\n", line = 2, options = {}, output = "1\n"},
+         {text = "g()\n", line = 16, options = {"--seed", "1"}}}, programs)
       assert.are.same({{text = "f()\n", line = 9, words = "lua fragment"}}, doc_blocks.fragments(blocks))
       assert.are.same({{target = "b.c", line = 1}}, doc_blocks.links(prose))
       assert.are.same({{text = "saros_x", line = 15}, {text = "f()", line = 15}}, doc_blocks.names(prose))

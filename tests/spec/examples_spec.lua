@@ -254,6 +254,33 @@ describe("examples: async_random", function()
    end)
 end)
 
+describe("examples: simulated", function()
+   local function simulated(...) return run("--driver", "sim", ...) end
+
+   it("tries until the network is repaired, with longer and longer pauses, in a time that passes at once", function()
+      local output = simulated("--seed", "42", example("simulated"))
+      local times, tries = {}, 0
+      for line in output:gmatch("[^\n]+") do
+         local time, what = line:match("^ *(%d+%.%d+) s  (.+)$")
+         assert.is_truthy(time, line)
+         times[#times + 1] = tonumber(time)
+         if what:match("^try %d: timed out$") then tries = tries + 1 end
+      end
+      assert.are.equal(4 + tries, #times, output)
+      assert.is_true(tries >= 3 and tries <= 5, output)
+      assert.is_truthy(output:match("^ 0%.%d+ s  apples: 3\n 0%.%d+ s  the network is cut\n"), output)
+      assert.is_truthy(output:find("the network is repaired", 1, true), output)
+      assert.is_truthy(output:match("%d s  pears: 7, at the %dth try\n$"), output)
+      assert.is_true(times[#times] >= 5 and times[#times] < 10, output)
+   end)
+
+   it("is the same again with the same seed, and another run with another", function()
+      local function with(seed) return (simulated("--seed", seed, "--faults", "short,slow,late-timers", example("simulated"))) end
+      assert.are.equal(with(1), with(1))
+      assert.are_not.equal(with(1), with(2))
+   end)
+end)
+
 describe("examples: the echo pair", function()
    -- A server on a free port, the pid first (so that it can be ended), then the address that it prints.
    local function with_server(body)

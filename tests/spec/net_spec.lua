@@ -110,7 +110,9 @@ describe("what the network does wrong", function()
          assert.are.equal("EADDRINUSE", select(3, saros.listen("unix:" .. name)))
          os.remove(name)
       end
-      assert.are.equal("ENOENT", select(3, saros.listen("unix:/no/such/folder/socket")))
+      if not kit.lacks("sockets") then -- simulated ones are in no folder
+         assert.are.equal("ENOENT", select(3, saros.listen("unix:/no/such/folder/socket")))
+      end
    end)
 
    it("is EADDRINUSE for an address that somebody listens at", function()
@@ -229,12 +231,12 @@ describe("an address", function()
       kit.raises("bad argument #2", saros.connect, "127.0.0.1:1", 5)
    end)
 
-   it("with a name that has to be looked up is ENOSYS for now", function()
+   it("with a name that has to be looked up is ENOSYS for now, and ENAME where there is no such name", function()
       for _, call in ipairs({ saros.connect, saros.listen }) do
          local result, message, code = call("example.org:80")
          assert.is_nil(result)
          assert.is_truthy(message:find("example.org:80", 1, true))
-         assert.are.equal("ENOSYS", code)
+         assert.are.equal(kit.driver == "sim" and "ENAME" or "ENOSYS", code)
       end
    end)
 end)

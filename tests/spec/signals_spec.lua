@@ -3,6 +3,8 @@
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
 
+local in_time = kit.needs("time", it, pending) -- for cases in which a host sleeps until the signal comes
+
 -- Runs the code in a host that prints "ready" when it may be signalled; then sends the signals, a moment apart where
 -- a number of seconds stands among them. Returns the output and the exit status as the shell tells it.
 local function signalled(code, ...)
@@ -33,7 +35,7 @@ end
 -- host installs its handler all the same, because the script asked for nothing else.
 
 describe("SIGINT", function()
-   it("cancels main: <close> variables run and may await, and the exit code is 130", function()
+   in_time("cancels main: <close> variables run and may await, and the exit code is 130", function()
       local output, status = signalled([[
          local _ <close> = setmetatable({}, {__close = function(_, err)
             saros.shield(saros.sleep, 0.01)
@@ -48,7 +50,7 @@ describe("SIGINT", function()
       assert.is_nil(output:find("went on", 1, true))
    end)
 
-   it("also ends the tasks that main started", function()
+   in_time("also ends the tasks that main started", function()
       local output, status = signalled([[
          saros.spawn(function()
             local _ <close> = setmetatable({}, {__close = function() print("child closed") end})
@@ -65,7 +67,7 @@ describe("SIGINT", function()
       assert.is_truthy(output:find("gathered closed", 1, true), output)
    end)
 
-   it("while a nested loop runs ends that and what is around it", function()
+   in_time("while a nested loop runs ends that and what is around it", function()
       local output, status = signalled([[
          local _ <close> = setmetatable({}, {__close = function() print("outer closed") end})
          local loop <close> = saros.loop{}
@@ -108,7 +110,7 @@ describe("SIGINT", function()
 end)
 
 describe("SIGTERM", function()
-   it("cancels main in the same way, and the exit code is 143", function()
+   in_time("cancels main in the same way, and the exit code is 143", function()
       local output, status = signalled([[
          local _ <close> = setmetatable({}, {__close = function(_, err) print("closed", saros.is_cancelled(err)) end})
          print("ready")
@@ -117,7 +119,7 @@ describe("SIGTERM", function()
       assert.is_truthy(output:find("closed\ttrue\tterminated", 1, true), output)
    end)
 
-   it("ends a server that waits for connections", function()
+   in_time("ends a server that waits for connections", function()
       local output, status = signalled([[
          local server <close> = saros.serve("127.0.0.1:0", print)
          print("ready")
@@ -125,7 +127,7 @@ describe("SIGTERM", function()
       assert.are.equal(143, status, output)
    end)
 
-   it("after SIGINT is a first one of its kind, and the last decides", function()
+   in_time("after SIGINT is a first one of its kind, and the last decides", function()
       local output, status = signalled([[
          local _ <close> = setmetatable({}, {__close = function()
             print("closing")

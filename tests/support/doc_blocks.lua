@@ -3,6 +3,7 @@
 -- The convention, which every reader of Markdown shows as usual (it looks at the first word behind ``` only):
 --
 --    ```lua            a complete program: it runs in the host and ends with exit code 0
+--    ```lua saros …    the same, with these options of the host: ```lua saros --driver sim --seed 42
 --    ```text output    what the program before it prints, to the letter, and nothing else
 --    ```lua fragment   a part of a program: it has to be Lua, and is not run
 --    anything else     is for people
@@ -31,7 +32,8 @@ function doc_blocks.parse(text)
    return blocks, prose
 end
 
--- The complete programs as {text=, line=, output=}; output is nil where the document does not say.
+-- The complete programs as {text=, line=, options=, output=}: options are a list of words; output is nil where the
+-- document does not say.
 function doc_blocks.programs(blocks)
    local programs, last = {}, nil
    for _, block in ipairs(blocks) do
@@ -39,7 +41,9 @@ function doc_blocks.programs(blocks)
          if not last then error("line " .. block.line .. ": the output of which program?", 0) end
          last.output, last = block.text, nil
       else
-         last = block.words == "lua" and {text = block.text, line = block.line} or nil
+         local words = block.words == "lua" and "" or block.words:match("^lua saros (.+)$")
+         last = words and {text = block.text, line = block.line, options = {}} or nil
+         for word in (words or ""):gmatch("%S+") do table.insert(last.options, word) end
          programs[#programs + 1] = last
       end
    end

@@ -7,8 +7,21 @@ local saros = require "saros"
 local kit = {}
 
 kit.driver = saros.current_loop():driver()
--- Drivers whose sockets do not leave the process, or that have none.
-kit.simulated = kit.driver == "sim" or kit.driver == "none"
+
+-- Why a case cannot be run here that needs something real of the world: "time" that passes while others work, "sockets"
+-- that reach other processes or have descriptors. Nothing where it can.
+function kit.lacks(what)
+   if kit.driver == "sim" then return "simulated " .. what end
+   if kit.driver == "none" and what == "sockets" then return "driver none has no sockets" end
+end
+
+-- busted's `it`, for cases that need something real; where that is lacking they are named, with the reason, by its
+-- `pending`, as which it does not run them.
+function kit.needs(what, it, pending)
+   local reason = kit.lacks(what)
+   if not reason then return it end
+   return function(name) pending(name .. " (" .. reason .. ")") end
+end
 
 -- The error that fn raises, and its text; a case fails where it raises none.
 function kit.error_of(fn, ...)
@@ -89,9 +102,15 @@ function kit.shell(command)
    return output, how, code
 end
 
+-- The faults that this run's world was given.
+for i = -1, -20, -1 do
+   if arg and arg[i] == "--faults" then kit.faults = arg[i + 1] end
+end
+
 -- Runs the host with these arguments on this run's driver: its output on both channels, and its exit code.
 function kit.run(...)
    local words = { "SAROS_DRIVER=" .. kit.quote(kit.driver), kit.quote(kit.host) }
+   if kit.faults and (...) ~= "--driver" then words[#words + 1] = "--faults " .. kit.quote(kit.faults) end
    for _, word in ipairs({ ... }) do words[#words + 1] = kit.quote(word) end
    local output, how, code = kit.shell(table.concat(words, " "))
    if how ~= "exit" then error(("the host was ended by signal %d: %s"):format(code, output), 2) end

@@ -41,6 +41,12 @@ return function(options)
       return nil, true
    end
 
+   -- A case that cannot be run here says why; it is told before the case's end.
+   local function pending_in_test(_, _, message)
+      io.write(message and text_of(message) .. ": " or "")
+      return nil, true
+   end
+
    local function failure_in_test()
       tell(handler.failures[#handler.failures])
       return nil, true
@@ -77,6 +83,7 @@ return function(options)
    busted.subscribe({ "file", "start" }, file_start)
    busted.subscribe({ "test", "start" }, test_start, { predicate = handler.cancelOnPending })
    busted.subscribe({ "test", "end" }, test_end, { predicate = handler.cancelOnPending })
+   busted.subscribe({ "pending", "it" }, pending_in_test)
    busted.subscribe({ "failure", "it" }, failure_in_test)
    busted.subscribe({ "error", "it" }, error_in_test)
    busted.subscribe({ "failure" }, error_outside)
