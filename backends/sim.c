@@ -210,6 +210,7 @@ static void look(sim_driver *self) {
 }
 
 static void run(sim_driver *self) {
+    if (self->net.clock >= self->net.calm_at) saros_world_calm(&self->net);
     saros_net_deliver(&self->net);
     do look(self);
     while (self->finished == 0 && self->net.changes > 0);
@@ -225,7 +226,6 @@ static void jump(sim_driver *self, saros_time to, bool timed_out) {
         to = later(to, SAROS_SECOND + (saros_time)saros_world_draw(net, 59 * (uint64_t)SAROS_SECOND));
     net->clock = to;
     self->stopped = 0;
-    if (net->clock >= net->calm_at) saros_world_calm(net);
 }
 
 /* Somebody outside may post: sleeps until the clock has stood still for as long as a jump to `until` is wide. True: that

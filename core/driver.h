@@ -17,8 +17,8 @@ typedef struct saros_driver {
     int (*open)(void *self, saros_loop *loop, const saros_config *config); /* 0 or an error; then no close */
     void (*close)(void *self);                                             /* nothing is in flight any more */
     saros_time (*now)(void *self);                                         /* never goes back */
-    void (*submit)(void *self, saros_op *op);                              /* cannot fail: a failure is a completion */
-    void (*cancel)(void *self, saros_op *op);    /* a wish; op is in flight and still ends once */
+    void (*submit)(void *self, saros_op *op); /* cannot fail: a failure is a completion; a LISTEN or NAME ends in it */
+    void (*cancel)(void *self, saros_op *op); /* a wish; op is in flight and still ends once */
     int (*wait)(void *self, saros_time timeout); /* until something is done, or time; <0 is fatal, but SAROS_EDEADLOCK:
                                           nothing can ever happen; only where that can be known, and with no time-out */
     void (*wake)(void *self);                    /* any thread, also a signal handler */

@@ -159,6 +159,25 @@ static void a_listen_that_fails_leaves_no_handle(void **state) {
     close_now(w, &second);
 }
 
+/* Nobody has to wait for a listener or for a name: the layer above counts on it. */
+static void a_listener_and_a_name_are_there_at_once(void **state) {
+    world        *w = *state;
+    saros_handle  listener = {0};
+    saros_address address = {.family = SAROS_INET, .at = {.ip = {127, 0, 0, 1}}}, name;
+    saros_op      op = {.kind = SAROS_OP_LISTEN, .handle = &listener, .address = &address};
+    assert_true(saros_submit_now(w->loop, &op));
+    assert_result(op.result, 0);
+    op = (saros_op){.kind = SAROS_OP_NAME, .handle = &listener, .address = &name};
+    assert_true(saros_submit_now(w->loop, &op));
+    assert_result(op.result, 0);
+    assert_int_equal(name.port, address.port);
+    saros_handle second = {0};
+    op = (saros_op){.kind = SAROS_OP_LISTEN, .handle = &second, .address = &address};
+    assert_true(saros_submit_now(w->loop, &op));
+    assert_result(op.result, SAROS_EADDRINUSE);
+    close_now(w, &listener);
+}
+
 static void a_server_may_be_started_again_on_its_port(void **state) {
     world        *w = *state;
     saros_address address;
@@ -358,6 +377,7 @@ int conform_opening(void) {
         WORLD_TEST(a_connect_under_way_can_be_closed),
         WORLD_TEST(a_loop_closes_whatever_connects_and_waits),
         WORLD_TEST(a_listen_that_fails_leaves_no_handle),
+        WORLD_TEST(a_listener_and_a_name_are_there_at_once),
         WORLD_TEST(a_server_may_be_started_again_on_its_port),
         WORLD_TEST(every_interface_means_both_families),
         WORLD_TEST(sixteen_accepts_may_wait_and_no_seventeenth),

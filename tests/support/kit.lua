@@ -110,7 +110,9 @@ end
 -- Runs the host with these arguments on this run's driver: its output on both channels, and its exit code.
 function kit.run(...)
    local words = { "SAROS_DRIVER=" .. kit.quote(kit.driver), kit.quote(kit.host) }
-   if kit.faults and (...) ~= "--driver" then words[#words + 1] = "--faults " .. kit.quote(kit.faults) end
+   local first = ...
+   local own = first == "compare" or tostring(first):match("^%-%-driver") or tostring(first):match("^%-%-seeds")
+   if kit.faults and not own then words[#words + 1] = "--faults " .. kit.quote(kit.faults) end
    for _, word in ipairs({ ... }) do words[#words + 1] = kit.quote(word) end
    local output, how, code = kit.shell(table.concat(words, " "))
    if how ~= "exit" then error(("the host was ended by signal %d: %s"):format(code, output), 2) end
