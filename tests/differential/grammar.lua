@@ -1,0 +1,24 @@
+-- grammar.lua: all statements that programs are made of; how a program may end.
+--
+-- To add a statement, add an entry to one of the three lists; generate.lua says what an entry is, and by which rule no
+-- lane may depend on a race.
+local net = require "differential.statements_net"
+
+local all = { first = net.first }
+for _, list in ipairs({ require "differential.statements_alone", require "differential.statements_pairs", net.all }) do
+   table.move(list, 1, #list, #all + 1, all)
+end
+
+local function ending(name, code)
+   all[#all + 1] = { name = name, weight = 1, make = function(g, s)
+      if g.ending then return false end
+      g.ending = true
+      s.parts.ending = { code }
+   end }
+end
+
+ending("end by an error", "error('the end', 0)")
+ending("end by os.exit", "os.exit(3)")
+ending("end by a cancellation", "saros.current_task():cancel('the end')\nsaros.sleep(0)")
+
+return all
