@@ -36,8 +36,8 @@ local function main(words)
       if driver.default then return 0 end
    end
    -- The list is there all the same; but whoever asks for no driver will get none.
-   local ok, why = pcall(host.saros.loop, {})
-   command.wrong("%s%s", os.getenv("SAROS_DRIVER") and "SAROS_DRIVER: " or "", ok and "no default" or why)
+   local _, why = pcall(host.saros.loop, {})
+   command.wrong("%s", why)
 end
 
 return function(words) return command.run("saros --drivers", main, words) end
