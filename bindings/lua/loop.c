@@ -410,45 +410,6 @@ static int current_loop(lua_State *L) {
     return 1;
 }
 
-/* The driver that opens for this name, which may be a list, or NULL: the best. NULL: none does; see why. */
-static const char *opened_driver(const char *name, char *why, size_t size) {
-    saros_config config = SAROS_CONFIG_INIT;
-    saros_loop  *loop = NULL;
-    config.driver = name;
-    if (saros_open(&loop, &config, why, size) < 0) return NULL;
-    const char *opened = saros_driver_name(loop); /* the driver's, not the loop's */
-    saros_close(loop);
-    return opened;
-}
-
-/* saros.drivers() -> { {name=, compiled=, opens=, reason=, about=, default=}, … }: tries each one. */
-static int drivers(lua_State *L) {
-    saros_driver_info info;
-    char              why[256] = "";
-    const char       *preferred = opened_driver(default_driver(), why, sizeof why);
-    lua_newtable(L);
-    for (size_t i = 0; saros_driver_at(i, &info); i++) {
-        bool opens = opened_driver(info.name, why, sizeof why) != NULL;
-        lua_createtable(L, 0, 6);
-        lua_pushstring(L, info.name);
-        lua_setfield(L, -2, "name");
-        lua_pushstring(L, info.about);
-        lua_setfield(L, -2, "about");
-        lua_pushboolean(L, info.compiled);
-        lua_setfield(L, -2, "compiled");
-        lua_pushboolean(L, opens);
-        lua_setfield(L, -2, "opens");
-        lua_pushboolean(L, preferred != NULL && strcmp(preferred, info.name) == 0);
-        lua_setfield(L, -2, "default");
-        const char *reason = strstr(why, ": ");
-        if (!opens) lua_pushstring(L, reason != NULL ? reason + 2 : why);
-        else lua_pushnil(L);
-        lua_setfield(L, -2, "reason");
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    return 1;
-}
-
 /* For the parts written in Lua: a message to wherever messages of this loop go. */
 static int report(lua_State *L) {
     saros_report(saros_loop_now(L, "saros._report")->loop, luaL_checkstring(L, 1));
@@ -481,9 +442,8 @@ void saros_open_loop(lua_State *L) {
                                        {NULL, NULL}};
     static const luaL_Reg meta[] = {
         {"__gc", loop_gc}, {"__close", loop_close}, {"__tostring", loop_tostring}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"run", run},         {"loop", loop_new},  {"current_loop", current_loop},
-                                         {"drivers", drivers}, {"_report", report}, {"_pending", pending},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"run", run},        {"loop", loop_new},    {"current_loop", current_loop},
+                                         {"_report", report}, {"_pending", pending}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_LOOP, "saros.loop", methods, meta);
     saros_add(L, functions);
 }

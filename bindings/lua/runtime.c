@@ -255,6 +255,7 @@ static int module_new(lua_State *L) {
     lua_pushliteral(L, SAROS_VERSION);
     lua_setfield(L, -2, "_VERSION");
     saros_open_loop(L);
+    saros_open_drivers(L);
     saros_open_spawn(L);
     saros_open_task(L);
     saros_open_await(L);

@@ -171,6 +171,7 @@ int  saros_raise_returned(lua_State *L, int message, int code); /* the same of a
 /* ---- each file's part of the module --------------------------------------------------------------------------- */
 
 void saros_open_loop(lua_State *L);
+void saros_open_drivers(lua_State *L);
 void saros_open_spawn(lua_State *L);
 void saros_open_task(lua_State *L);
 void saros_open_await(lua_State *L);

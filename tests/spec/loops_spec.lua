@@ -470,4 +470,13 @@ describe("saros.drivers", function()
       assert.is_true(names[kit.driver])
       assert.is_true(names.none)
    end)
+
+   it("marks one as the default: that of a loop which asks for none", function()
+      local loop <close> = saros.loop{}
+      for _, driver in ipairs(saros.drivers()) do assert.are.equal(driver.name == loop:driver(), driver.default) end
+      assert.are.equal("none\n", (kit.run("--driver", "none", "-e", [[
+         for _, driver in ipairs(require "saros".drivers()) do
+            if driver.default then print(driver.name) end
+         end]])))
+   end)
 end)
