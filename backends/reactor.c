@@ -14,7 +14,7 @@
 #include "backends/reactor.h"
 #include "backends/bell.h"
 
-/* handle->bits */
+/* handle->bits. handle->word is a pending error that the mechanism was told of, as a positive number, or 0. */
 enum { EMPTY = 1 /* nothing to receive, by the last count */, FULL = 2 /* no room to send */, ENDED = 4 };
 
 /* ---- slots ---------------------------------------------------------------------------------------------------- */
@@ -77,16 +77,30 @@ static void note(saros_handle *handle, unsigned bit, bool set) {
     handle->bits = (uint8_t)(set ? handle->bits | bit : handle->bits & ~bit);
 }
 
+/* The error that the mechanism was told of, for the call that would have been answered with it; once. */
+static int64_t or_failure(saros_handle *handle, int64_t answer) {
+    if (answer > 0 || handle->word == 0) return answer;
+    answer = -(int64_t)handle->word;
+    handle->word = 0;
+    return answer;
+}
+
 static int64_t receive(saros_handle *handle, void *buffer, size_t size) {
-    int64_t got = saros_try_recv(handle->os, buffer, size);
+    int64_t got = or_failure(handle, saros_try_recv(handle->os, buffer, size));
     note(handle, EMPTY, got == SAROS_EAGAIN || (got > 0 && (size_t)got < size && !(handle->bits & ENDED)));
     return got;
 }
 
 static int64_t send_some(saros_handle *handle, const saros_op *op) {
-    int64_t sent = saros_try_send(handle->os, op->data, op->size);
+    int64_t sent = or_failure(handle, saros_try_send(handle->os, op->data, op->size));
     note(handle, FULL, sent == SAROS_EAGAIN || (sent >= 0 && (size_t)sent < op->size));
     return sent;
+}
+
+static void make_new(saros_handle *handle) {
+    handle->bits = 0;
+    handle->slot = 0;
+    handle->word = 0;
 }
 
 static int accept_one(saros_reactor *self, saros_op *op) {
@@ -94,8 +108,7 @@ static int accept_one(saros_reactor *self, saros_op *op) {
     int             error = saros_try_accept(op->handle->os, &fd);
     if (error < 0) return error;
     op->accepted->os = fd;
-    op->accepted->bits = 0;
-    op->accepted->slot = 0;
+    make_new(op->accepted);
     saros_opened(self->loop, op->accepted, false);
     return 0;
 }
@@ -113,7 +126,7 @@ static int begin_connect(saros_reactor *self, saros_op *op) {
 }
 
 static int end_connect(saros_reactor *self, saros_op *op) {
-    int error = saros_try_connected(op->handle->os);
+    int error = (int)or_failure(op->handle, saros_try_connected(op->handle->os));
     return error == SAROS_EAGAIN ? error : opened(self, op->handle, error, false);
 }
 
@@ -155,7 +168,7 @@ static void give_up(saros_reactor *self, saros_op *op, int error) {
 
 void saros_reactor_submit(void *driver, saros_op *op) {
     saros_reactor *self = driver;
-    if (op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN) op->handle->bits = 0, op->handle->slot = 0;
+    if (op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN) make_new(op->handle);
     int64_t result = attempt(self, op, true);
     if (result != SAROS_EAGAIN) {
         saros_complete(self->loop, op, result);
@@ -170,6 +183,11 @@ void saros_reactor_cancel(void *driver, saros_op *op) { give_up(driver, op, SARO
 int64_t saros_reactor_take(void *driver, saros_op *op, void *buffer, size_t size) {
     (void)driver;
     return receive(op->handle, buffer, size);
+}
+
+void saros_reactor_failed(saros_reactor *self, uint32_t slot, int error) {
+    saros_handle *handle = self->slots[slot].handle;
+    if (handle != NULL) handle->word = (uintptr_t)-error;
 }
 
 void saros_reactor_ready(saros_reactor *self, uint32_t slot, unsigned events) {

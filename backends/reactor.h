@@ -42,6 +42,8 @@ int  saros_reactor_open(saros_reactor *self, saros_loop *loop, saros_watch *watc
 void saros_reactor_close(saros_reactor *self);
 /* Called by a driver's wait for each slot that the kernel reports. */
 void saros_reactor_ready(saros_reactor *self, uint32_t slot, unsigned events);
+/* Called before that by a mechanism that was told a socket's pending error, and may have taken it from the socket. */
+void saros_reactor_failed(saros_reactor *self, uint32_t slot, int error);
 
 /* For the driver table. */
 saros_time saros_reactor_now(void *self);

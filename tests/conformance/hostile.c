@@ -22,12 +22,12 @@ static void check_others(world *w, pair *q) {
     }
 }
 
-/* What the waiter may have been told by now. epoll forgets a descriptor that is closed without a word, libuv stands on
- * it, and a ring has taken the file itself, so there it may also be waiting still; then the close ends it. */
+/* What the waiter may have been told by now. epoll and kqueue forget a descriptor that is closed without a word, libuv
+ * stands on epoll, and a ring has taken the file itself, so there it may also be waiting still; then the close ends it. */
 static void check_waiter(const told *t) {
     assert_in_range(t->times, 0, 1);
     if (t->times > 0) assert_result(t->result, SAROS_EBADF);
-    else assert_true(driver_is("epoll") || driver_is("uring") || driver_is("uv"));
+    else assert_true(driver_is("epoll") || driver_is("kqueue") || driver_is("uring") || driver_is("uv"));
 }
 
 static void a_descriptor_closed_behind_our_back_disturbs_nobody(void **state) {
@@ -78,9 +78,11 @@ static void a_copy_that_lives_on_does_not_make_the_loop_spin(void **state) {
             close(p.server.os);
             raw_write(fd, "abc", 3); /* the kernel reports it for the number that is gone */
             if (ending) shutdown(fd, SHUT_WR);
-            AWAIT(w, receive.times > 0);
-            assert_result(receive.result, driver_is("uring") ? 3 : SAROS_EBADF);
-            if (writer && !driver_is("uring")) assert_result(await_at_once(w, &send_op), SAROS_EBADF);
+            if (!driver_is("kqueue")) { /* which goes by the number alone, and has forgotten it */
+                AWAIT(w, receive.times > 0);
+                assert_result(receive.result, driver_is("uring") ? 3 : SAROS_EBADF);
+                if (writer && !driver_is("uring")) assert_result(await_at_once(w, &send_op), SAROS_EBADF);
+            }
             told other = {0}; /* something that keeps the loop asking */
             start(w, &other, SAROS_OP_RECV, &q.client, buffer, 10);
             assert_in_range(waits_during(w, 30 * MILLISECOND), 1, 8);

@@ -85,15 +85,13 @@ static void the_clock_does_not_go_back(void **state) {
 }
 
 static void a_step_does_not_wait_longer_than_it_may(void **state) {
-    world *w = *state;
-    told   timer = {0};
+    world     *w = *state;
+    told       timer = {0};
+    saros_time began = saros_now(w->loop);
     start_timer(w, &timer, 100 * SAROS_SECOND);
-    for (int i = 0; i < 5; i++) {
-        saros_time began = saros_now(w->loop);
-        assert_int_equal(step_for(w, i * MILLISECOND).outcome, SAROS_WAITING);
-        saros_time took = saros_now(w->loop) - began;
-        assert_true(took >= i * MILLISECOND - 1000 && took < 5 * SAROS_SECOND);
-    }
+    for (int i = 0; i < 10; i++) assert_int_equal(step_for(w, i * MILLISECOND).outcome, SAROS_WAITING);
+    saros_time took = saros_now(w->loop) - began; /* a wait may end early, but not as a rule */
+    assert_true(took >= 25 * MILLISECOND && took < 5 * SAROS_SECOND);
     saros_cancel(w->loop, &timer.op);
     await(w, &timer);
 }

@@ -1,0 +1,37 @@
+/* event.h: kqueue's interface as far as the test double has it; see kqueue.c beside it.
+ *
+ * What is not here does not compile: the driver can thus not come to rely on what systems do in different ways
+ * (EV_ENABLE, EV_CLEAR, timers, EVFILT_USER), nor on the types of one of them. */
+#ifndef DOUBLE_SYS_EVENT_H
+#define DOUBLE_SYS_EVENT_H
+
+#include <stdint.h>
+#include <time.h>
+
+/* As on NetBSD before 10: udata is an integer, filter and flags have 32 bits. Elsewhere it is a pointer, and they have
+ * 16. Code that takes both takes either. */
+struct kevent {
+    uintptr_t ident;
+    uint32_t  filter, flags, fflags;
+    int64_t   data;
+    intptr_t  udata;
+};
+
+#define EVFILT_READ  0U
+#define EVFILT_WRITE 1U
+
+#define EV_ADD     0x0001U
+#define EV_DELETE  0x0002U
+#define EV_RECEIPT 0x0040U
+#define EV_ERROR   0x4000U
+#define EV_EOF     0x8000U
+
+#define EV_SET(event, a, b, c, d, e, f) \
+    (*(event) = (struct kevent){        \
+         .ident = (uintptr_t)(a), .filter = (b), .flags = (c), .fflags = (d), .data = (e), .udata = (f)})
+
+int kqueue(void);
+int kevent(int kq, const struct kevent *changes, int change_count, struct kevent *events, int room,
+           const struct timespec *timeout);
+
+#endif
