@@ -19,9 +19,9 @@
  *   It is often forbidden. Then open says by whom.
  *
  * Only the thread that opened the ring may submit (SINGLE_ISSUER): other threads write to an eventfd that we poll. The
- * ring's descriptor is readable where something has ended, and is offered to foreign loops; what they begin outside a
- * step is handed over at once, because they may sleep before the next one. A forked child shares the ring with its
- * parent, and must leave the loop alone. */
+ * ring's descriptor is readable where something has ended, and is offered to foreign loops. A forked child shares the
+ * ring with its parent, and must leave the loop alone. Some time after a ring was closed the kernel interrupts the
+ * thread once more to forget it: an epoll_wait of the host may then end with EINTR. */
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
@@ -34,6 +34,7 @@
 enum {
     ENTRIES = 256,      /* requests in the ring; more are handed over in parts */
     COMPLETIONS = 4096, /* beyond that the kernel keeps a list, which is slow */
+    BATCH = 256,        /* completions read at once: what they touch should still be cached when they are told */
     MOST = 1 << 30,     /* bytes in one request, whose field has 32 bits */
     NOBODY = -1         /* the place of a request whose end interests nobody */
 };
@@ -255,10 +256,6 @@ static void land(uring_driver *self, uint32_t place, int result) {
     else saros_complete(self->loop, op, value);
 }
 
-static void hand_over_outside_a_step(uring_driver *self) {
-    if (!saros_running(self->loop)) io_uring_submit(&self->ring);
-}
-
 static void uring_submit(void *driver, saros_op *op) {
     uring_driver *self = driver;
     int64_t       result = attempt(self, op);
@@ -273,7 +270,6 @@ static void uring_submit(void *driver, saros_op *op) {
     }
     saros_trace(self->loop, SAROS_ON_PARK, op, 0);
     launch(self, op->word);
-    hand_over_outside_a_step(self);
 }
 
 static void uring_cancel(void *driver, saros_op *op) {
@@ -281,7 +277,6 @@ static void uring_cancel(void *driver, saros_op *op) {
     op->mark = UNWANTED;
     if (self->flights[op->word].owed) land(self, op->word, -ECANCELED); /* the kernel has never heard of it */
     else launch_cancel(self, op->word);
-    hand_over_outside_a_step(self);
 }
 
 static int64_t uring_take(void *driver, saros_op *op, void *buffer, size_t size) {
@@ -309,6 +304,7 @@ static void reap(uring_driver *self) {
     const struct io_uring_cqe *cqe;
     unsigned                   head, count = 0;
     io_uring_for_each_cqe(&self->ring, head, cqe) {
+        if (count == BATCH) break;
         uint32_t place = (uint32_t)cqe->user_data, generation = (uint32_t)(cqe->user_data >> 32);
         count++;
         if (place == 0) {

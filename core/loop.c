@@ -171,6 +171,7 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
     saros_status status = {.outcome = SAROS_MORE};
     int          error = 0;
     bool         looked = false; /* a step looks at the kernel at least once, also with a budget of nothing */
+    bool         begun = false;  /* since the last look something was told, and so may have begun more */
 
     for (;;) {
         saros_door_drain(loop);
@@ -189,11 +190,13 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
             saros_time before = now;
             if ((error = saros_ask(loop, held ? 0 : patience(loop, now, give_up))) < 0) break;
             looked = true;
+            begun = false;
             now = loop->asked = saros_now(loop);
             if (!ready) blocked += now - before;
             saros_door_drain(loop);
             saros_expire(loop, now);
         }
+        begun = begun || loop->ready.count > 0;
         bool spent = loop->ready.count > 0 && !tell_batch(loop, until);
         if (spent || loop->stopping) {
             loop->stopped = loop->stopping;
@@ -204,6 +207,12 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
         }
         looked = looked || loop->flying == 0;
         now = saros_now(loop);
+    }
+    /* Who asks not to wait may wait elsewhere, on saros_pollable. What was begun since the last look may still be ours: a
+     * driver that hands over requests in batches does so when it is asked. */
+    if (status.outcome == SAROS_WAITING && begun && limits->wait == 0 && loop->flying > 0) {
+        error = saros_ask(loop, 0);
+        if (loop->ready.count > 0) status.outcome = SAROS_MORE;
     }
     if (error == 0) error = loop->broken;
     if (error < 0) status.outcome = SAROS_BROKEN;

@@ -211,7 +211,7 @@ typedef struct saros_limits {
 
 enum saros_outcome {
     SAROS_WAITING, /* something is in flight: step again, at the latest at `next` */
-    SAROS_MORE,    /* work is ready: the budget ran out, or stop was asked */
+    SAROS_MORE,    /* work is ready: the budget ran out, or stop was asked, or the last look found it */
     SAROS_DONE,    /* nothing is left that could ever happen by itself */
     SAROS_BROKEN   /* the driver failed for good: `error`. Or SAROS_EDEADLOCK, from a driver that can know it: what is
                       in flight will never end by itself. Cancel some of it, and the loop goes on. */
@@ -241,7 +241,9 @@ SAROS_API bool saros_running(const saros_loop *loop);
 /* How many driver operations, timers and ready operations there are. */
 SAROS_API size_t      saros_pending(const saros_loop *loop);
 SAROS_API const char *saros_driver_name(const saros_loop *loop);
-/* A descriptor that is readable when a step would find something; SAROS_NO_HANDLE where the driver has none. */
+/* A descriptor that is readable when a step would find something; SAROS_NO_HANDLE where the driver has none. To sleep on
+ * it, at most until saros_status.next: after a saros_step with a wait of 0 that ended with SAROS_WAITING, and with
+ * nothing begun or cancelled since. */
 SAROS_API saros_os_handle saros_pollable(const saros_loop *loop);
 /* The loop's allocator, for whoever lives on the loop. */
 SAROS_API void *saros_realloc(saros_loop *loop, void *ptr, size_t osize, size_t nsize);

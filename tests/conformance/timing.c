@@ -11,6 +11,7 @@
 #ifdef __linux__
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #endif
@@ -301,6 +302,78 @@ static void a_foreign_loop_is_told_of_what_began_after_the_last_look(void **stat
     pair_close(w, &p);
 }
 
+#ifdef __linux__
+typedef struct reader {
+    int  count;
+    bool lent;
+    char bytes[4];
+} reader;
+
+static void read_on(world *w, told *t, saros_handle *handle) {
+    reader *r = t->with;
+    start(w, t, SAROS_OP_RECV, handle, r->lent ? NULL : r->bytes, r->lent ? 0 : sizeof r->bytes);
+}
+
+/* What a read in a loop does: the next one is begun while the last is told. */
+static void read_again(told *t) {
+    if (t->result <= 0) return;
+    ((reader *)t->with)->count++;
+    read_on(t->world, t, t->op.handle);
+}
+
+/* Steps without waiting until nothing is ready: then, and only then, a host may sleep. */
+static void step_until_waiting(world *w) {
+    saros_status status;
+    do status = step_for(w, 0);
+    while (status.outcome == SAROS_MORE);
+    assert_int_equal(status.outcome, SAROS_WAITING);
+}
+
+static void sleep_elsewhere(world *w, int outer, int fd) {
+    struct pollfd      one = {.fd = fd, .events = POLLIN};
+    struct epoll_event event;
+    int                count;
+    do count = outer >= 0 ? epoll_wait(outer, &event, 1, 5000) : poll(&one, 1, 5000);
+    while (count < 0 && errno == EINTR); /* a ring that was closed a while ago does that to its thread */
+    assert_int_equal(count, 1);
+    step_until_waiting(w);
+}
+
+/* Nobody calls a step that waits: all that is begun inside steps has to reach the kernel all the same. */
+static void a_foreign_loop_that_only_sleeps_on_the_descriptor_misses_nothing(void **state) {
+    world *w = *state;
+    int    fd = saros_pollable(w->loop);
+    if (fd == SAROS_NO_HANDLE) return;
+    for (int kind = 0; kind < 3; kind++) { /* poll, epoll by level, epoll by edge */
+        pair               p;
+        reader             r = {.lent = kind != 1};
+        told               receive = {.then = read_again, .with = &r}, accept = {0};
+        int                raw = pair_raw(w, &p, SAROS_UNIX), outer = kind > 0 ? epoll_create1(0) : -1;
+        struct epoll_event event = {.events = EPOLLIN | (kind == 2 ? EPOLLET : 0)};
+        if (outer >= 0) assert_int_equal(epoll_ctl(outer, EPOLL_CTL_ADD, fd, &event), 0);
+        read_on(w, &receive, &p.server);
+        step_until_waiting(w);
+        for (int i = 1; i <= 50; i++) {
+            raw_write(raw, "x", 1);
+            for (int early = 0; r.count < i && early < 3; early++) sleep_elsewhere(w, outer, fd);
+            assert_int_equal(r.count, i);
+        }
+        for (int i = 0; i < 3; i++) step_until_waiting(w); /* lazy interest may fire once more for nothing */
+        assert_int_equal(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0), 0);
+        start(w, &accept, SAROS_OP_ACCEPT, &p.listener, &p.client, 0);
+        step_until_waiting(w);
+        int other = raw_connect(&p.address);
+        while (accept.times == 0) sleep_elsewhere(w, outer, fd);
+        assert_result(accept.result, 0);
+        pair_close(w, &p);
+        assert_result(receive.result, SAROS_ECLOSED);
+        if (outer >= 0) close(outer);
+        close(raw);
+        close(other);
+    }
+}
+#endif
+
 int conform_timing(void) {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(no_timer_is_ever_early),
@@ -319,6 +392,9 @@ int conform_timing(void) {
 #endif
         WORLD_TEST(a_foreign_loop_can_wait_for_ours),
         WORLD_TEST(a_foreign_loop_is_told_of_what_began_after_the_last_look),
+#ifdef __linux__
+        WORLD_TEST(a_foreign_loop_that_only_sleeps_on_the_descriptor_misses_nothing),
+#endif
     };
     return cmocka_run_group_tests_name(group_name("timing"), tests, NULL, NULL);
 }
