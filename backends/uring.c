@@ -18,10 +18,12 @@
  *   less, so the flags are tried from best to plain.
  *   It is often forbidden. Then open says by whom.
  *
- * Only the thread that opened the ring may submit (SINGLE_ISSUER): other threads write to an eventfd that we poll. The
- * ring's descriptor is readable where something has ended, and is offered to foreign loops. A forked child shares the
- * ring with its parent, and must leave the loop alone. Some time after a ring was closed the kernel interrupts the
- * thread once more to forget it: an epoll_wait of the host may then end with EINTR. */
+ *   Who sleeps on the ring's descriptor is not woken where the kernel's work is deferred. It does ring an eventfd that
+ *   was registered with the ring: that one is offered to foreign loops.
+ *
+ * Only the thread that opened the ring may submit (SINGLE_ISSUER): other threads write to another eventfd, which the
+ * ring polls. A forked child shares the ring with its parent, and must leave the loop alone. Some time after a ring was
+ * closed the kernel interrupts the thread once more to forget it: an epoll_wait of the host may then end with EINTR. */
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
@@ -62,6 +64,7 @@ typedef struct uring_driver {
     int             broken;      /* the wake-up cannot be polled any more */
     saros_waker     waker;       /* place 0's */
     atomic_bool     woken;
+    saros_waker     news; /* rung by the kernel when something has ended: for foreign loops */
 } uring_driver;
 
 /* ---- the table ------------------------------------------------------------------------------------------------ */
@@ -289,6 +292,7 @@ static int64_t uring_take(void *driver, saros_op *op, void *buffer, size_t size)
 /* The one system call of a turn. */
 static int enter(uring_driver *self, saros_time timeout) {
     if (timeout == 0) {
+        saros_waker_clear(&self->news); /* first: what ends from here on is either seen now, or rings again */
         unsigned flags = IO_URING_READ_ONCE(*self->ring.sq.kflags);
         bool     news = flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
         return news || io_uring_sq_ready(&self->ring) > 0 ? io_uring_submit_and_get_events(&self->ring) : 0;
@@ -329,6 +333,7 @@ static int uring_wait(void *driver, saros_time timeout) {
     if (result < 0 && !passing) return saros_error_from_os(-result);
     reap(self);
     if (io_uring_sq_ready(&self->ring) > 0) io_uring_submit(&self->ring); /* what went up again; a rare thing */
+    if (io_uring_cq_ready(&self->ring) > 0 && timeout == 0) saros_waker_ring(&self->news); /* more than a batch */
     return self->broken;
 }
 
@@ -378,7 +383,8 @@ static int open_ring(uring_driver *self) {
 static void uring_close(void *driver) {
     uring_driver *self = driver;
     io_uring_queue_exit(&self->ring);
-    saros_waker_close(&self->waker);
+    if (self->waker.in != SAROS_NO_HANDLE) saros_waker_close(&self->waker);
+    if (self->news.in != SAROS_NO_HANDLE) saros_waker_close(&self->news);
     saros_realloc(self->loop, self->flights, self->room * sizeof *self->flights, 0);
 }
 
@@ -389,19 +395,18 @@ static int uring_open(void *driver, saros_loop *loop, const saros_config *config
     self->loop = loop;
     int result = open_ring(self);
     if (result < 0) return refuse(loop, -result);
+    self->waker = self->news = (saros_waker){SAROS_NO_HANDLE, SAROS_NO_HANDLE};
     int error = saros_waker_open(&self->waker);
-    if (error < 0) {
-        io_uring_queue_exit(&self->ring);
-        return error;
-    }
-    error = take_place(self, NULL, &place);
+    if (error == 0) error = saros_waker_open(&self->news);
+    if (error == 0) error = take_place(self, NULL, &place);
     if (error == 0) {
         launch_waker(self);
         result = io_uring_submit(&self->ring);
+        if (result >= 0) result = io_uring_register_eventfd(&self->ring, self->news.in);
         if (result < 0) error = refuse(loop, -result);
     }
     if (error < 0) uring_close(self);
-    else saros_set_pollable(loop, self->ring.ring_fd);
+    else saros_set_pollable(loop, self->news.in);
     return error;
 }
 
