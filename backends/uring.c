@@ -36,7 +36,6 @@
 enum {
     ENTRIES = 256,      /* requests in the ring; more are handed over in parts */
     COMPLETIONS = 4096, /* beyond that the kernel keeps a list, which is slow */
-    BATCH = 256,        /* completions read at once: what they touch should still be cached when they are told */
     MOST = 1 << 30,     /* bytes in one request, whose field has 32 bits */
     NOBODY = -1         /* the place of a request whose end interests nobody */
 };
@@ -308,7 +307,6 @@ static void reap(uring_driver *self) {
     const struct io_uring_cqe *cqe;
     unsigned                   head, count = 0;
     io_uring_for_each_cqe(&self->ring, head, cqe) {
-        if (count == BATCH) break;
         uint32_t place = (uint32_t)cqe->user_data, generation = (uint32_t)(cqe->user_data >> 32);
         count++;
         if (place == 0) {
@@ -333,7 +331,6 @@ static int uring_wait(void *driver, saros_time timeout) {
     if (result < 0 && !passing) return saros_error_from_os(-result);
     reap(self);
     if (io_uring_sq_ready(&self->ring) > 0) io_uring_submit(&self->ring); /* what went up again; a rare thing */
-    if (io_uring_cq_ready(&self->ring) > 0 && timeout == 0) saros_waker_ring(&self->news); /* more than a batch */
     return self->broken;
 }
 
