@@ -258,6 +258,11 @@ static void land(uring_driver *self, uint32_t place, int result) {
     else saros_complete(self->loop, op, value);
 }
 
+/* Who begins or cancels outside of a step may sleep before the next one. */
+static void hand_over(uring_driver *self) {
+    if (!saros_running(self->loop)) io_uring_submit(&self->ring);
+}
+
 static void uring_submit(void *driver, saros_op *op) {
     uring_driver *self = driver;
     int64_t       result = attempt(self, op);
@@ -272,6 +277,7 @@ static void uring_submit(void *driver, saros_op *op) {
     }
     saros_trace(self->loop, SAROS_ON_PARK, op, 0);
     launch(self, op->word);
+    hand_over(self);
 }
 
 static void uring_cancel(void *driver, saros_op *op) {
@@ -279,6 +285,7 @@ static void uring_cancel(void *driver, saros_op *op) {
     op->mark = UNWANTED;
     if (self->flights[op->word].owed) land(self, op->word, -ECANCELED); /* the kernel has never heard of it */
     else launch_cancel(self, op->word);
+    hand_over(self);
 }
 
 static int64_t uring_take(void *driver, saros_op *op, void *buffer, size_t size) {
@@ -288,14 +295,15 @@ static int64_t uring_take(void *driver, saros_op *op, void *buffer, size_t size)
 
 /* ---- the wait ------------------------------------------------------------------------------------------------- */
 
+/* Is there something that a call would bring? */
+static bool more(const uring_driver *self) {
+    return IO_URING_READ_ONCE(*self->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
 /* The one system call of a turn. */
 static int enter(uring_driver *self, saros_time timeout) {
-    if (timeout == 0) {
-        saros_waker_clear(&self->news); /* first: what ends from here on is either seen now, or rings again */
-        unsigned flags = IO_URING_READ_ONCE(*self->ring.sq.kflags);
-        bool     news = flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-        return news || io_uring_sq_ready(&self->ring) > 0 ? io_uring_submit_and_get_events(&self->ring) : 0;
-    }
+    if (timeout == 0)
+        return more(self) || io_uring_sq_ready(&self->ring) > 0 ? io_uring_submit_and_get_events(&self->ring) : 0;
     /* Never without a time-out: liburing would begin again after a signal. A day early is allowed. */
     if (timeout > 86400 * SAROS_SECOND) timeout = 86400 * SAROS_SECOND;
     struct __kernel_timespec time = {.tv_sec = timeout / SAROS_SECOND, .tv_nsec = timeout % SAROS_SECOND};
@@ -329,8 +337,11 @@ static int uring_wait(void *driver, saros_time timeout) {
     /* Time is over; a signal; short of memory, or of room for completions until we have read some. */
     bool passing = result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY;
     if (result < 0 && !passing) return saros_error_from_os(-result);
+    bool polled = saros_polled(self->loop);
+    if (polled) saros_waker_clear(&self->news);
     reap(self);
     if (io_uring_sq_ready(&self->ring) > 0) io_uring_submit(&self->ring); /* what went up again; a rare thing */
+    if (polled && (more(self) || io_uring_cq_ready(&self->ring) > 0)) saros_waker_ring(&self->news);
     return self->broken;
 }
 

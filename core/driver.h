@@ -28,8 +28,11 @@ typedef struct saros_driver {
 
 /* For open, when it fails: the reason in words, printf style. The core shows it behind the driver's name. */
 SAROS_API void saros_reason(saros_loop *loop, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* For open: a descriptor that foreign loops can poll instead of calling saros_step blindly. */
+/* For open: a descriptor that foreign loops can poll instead of calling saros_step blindly. A step that begins something
+ * asks the driver once more before it ends; what begins outside of one (saros_running) the driver hands over at once. */
 SAROS_API void saros_set_pollable(saros_loop *loop, saros_os_handle handle);
+/* For wait: has somebody asked for that descriptor? Until then it may be readable for nothing. */
+SAROS_API bool saros_polled(const saros_loop *loop);
 /* For the watching eye: SAROS_ON_PARK when an op has to wait for the kernel. */
 SAROS_API void saros_trace(saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result);
 /* The connection or listener is open: set handle->os (or word) first, then call this, then complete. */

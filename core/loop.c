@@ -40,14 +40,19 @@ void saros_reason(saros_loop *loop, const char *format, ...) {
     va_end(list);
 }
 
-const char     *saros_lent(const saros_loop *loop) { return loop->scratch; }
-saros_time      saros_now(saros_loop *loop) { return loop->driver->now(loop->state); }
-bool            saros_running(const saros_loop *loop) { return loop->running; }
-const char     *saros_driver_name(const saros_loop *loop) { return loop->driver->name; }
-saros_os_handle saros_pollable(const saros_loop *loop) { return loop->pollable; }
-void            saros_set_pollable(saros_loop *loop, saros_os_handle handle) { loop->pollable = handle; }
-void            saros_stop(saros_loop *loop) { loop->stopping = true; }
-size_t          saros_pending(const saros_loop *loop) { return loop->flying + loop->timers.count + loop->ready.count; }
+const char *saros_lent(const saros_loop *loop) { return loop->scratch; }
+saros_time  saros_now(saros_loop *loop) { return loop->driver->now(loop->state); }
+bool        saros_running(const saros_loop *loop) { return loop->running; }
+const char *saros_driver_name(const saros_loop *loop) { return loop->driver->name; }
+bool        saros_polled(const saros_loop *loop) { return loop->polled; }
+void        saros_set_pollable(saros_loop *loop, saros_os_handle handle) { loop->pollable = handle; }
+void        saros_stop(saros_loop *loop) { loop->stopping = true; }
+size_t      saros_pending(const saros_loop *loop) { return loop->flying + loop->timers.count + loop->ready.count; }
+
+saros_os_handle saros_pollable(saros_loop *loop) {
+    loop->polled = true;
+    return loop->pollable;
+}
 
 /* splitmix64 (Steele, Lea, Flood 2014): any seed will do, 0 as well. */
 uint64_t saros_random(saros_loop *loop) {
@@ -164,14 +169,15 @@ static saros_time patience(saros_loop *loop, saros_time now, saros_time give_up)
     return until > now ? until - now : 0;
 }
 
-static saros_status step(saros_loop *loop, const saros_limits *limits) {
+/* begun: since the last look at the kernel something was told, and so may have begun more. */
+static saros_status step(saros_loop *loop, const saros_limits *limits, bool *begun) {
     saros_time   began = saros_now(loop), now = began, blocked = 0;
     saros_time   until = limits->budget > 0 ? after(began, limits->budget) : SAROS_FOREVER;
     saros_time   give_up = after(began, limits->wait);
     saros_status status = {.outcome = SAROS_MORE};
     int          error = 0;
     bool         looked = false; /* a step looks at the kernel at least once, also with a budget of nothing */
-    bool         begun = false;  /* since the last look something was told, and so may have begun more */
+    *begun = false;
 
     for (;;) {
         saros_door_drain(loop);
@@ -190,13 +196,13 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
             saros_time before = now;
             if ((error = saros_ask(loop, held ? 0 : patience(loop, now, give_up))) < 0) break;
             looked = true;
-            begun = false;
+            *begun = false;
             now = loop->asked = saros_now(loop);
             if (!ready) blocked += now - before;
             saros_door_drain(loop);
             saros_expire(loop, now);
         }
-        begun = begun || loop->ready.count > 0;
+        *begun = *begun || loop->ready.count > 0;
         bool spent = loop->ready.count > 0 && !tell_batch(loop, until);
         if (spent || loop->stopping) {
             loop->stopped = loop->stopping;
@@ -207,12 +213,6 @@ static saros_status step(saros_loop *loop, const saros_limits *limits) {
         }
         looked = looked || loop->flying == 0;
         now = saros_now(loop);
-    }
-    /* Who asks not to wait may wait elsewhere, on saros_pollable. What was begun since the last look may still be ours: a
-     * driver that hands over requests in batches does so when it is asked. */
-    if (status.outcome == SAROS_WAITING && begun && limits->wait == 0 && loop->flying > 0) {
-        error = saros_ask(loop, 0);
-        if (loop->ready.count > 0) status.outcome = SAROS_MORE;
     }
     if (error == 0) error = loop->broken;
     if (error < 0) status.outcome = SAROS_BROKEN;
@@ -228,22 +228,36 @@ static void collect(saros_loop *loop, saros_time limit) {
         while (guest->collect != NULL && guest->collect(guest, loop) && saros_now(loop) < until) {}
 }
 
-saros_status saros_step(saros_loop *loop, const saros_limits *limits) {
+/* The caller may now wait elsewhere, on saros_pollable. What was begun since the last look may still be with us: a driver
+ * that hands over requests in batches does so when it is asked. */
+static void look_again(saros_loop *loop, saros_status *status) {
+    if (status->outcome != SAROS_WAITING || loop->flying == 0) return;
+    int error = saros_ask(loop, 0);
+    if (error == 0 && loop->ready.count > 0) status->outcome = SAROS_MORE;
+    if (error < 0) *status = (saros_status){SAROS_BROKEN, error, status->used, status->next};
+}
+
+/* leaves: to somebody who is not of the loop. */
+static saros_status enter(saros_loop *loop, const saros_limits *limits, bool leaves) {
+    bool begun;
     if (loop->running) return (saros_status){.outcome = SAROS_BROKEN, .error = SAROS_EBUSY, .next = SAROS_FOREVER};
     if (loop->broken < 0) return (saros_status){.outcome = SAROS_BROKEN, .error = loop->broken, .next = SAROS_FOREVER};
     loop->running = true;
-    saros_status status = step(loop, limits);
+    saros_status status = step(loop, limits, &begun);
+    if (begun && leaves) look_again(loop, &status);
     if (limits->gc > 0) collect(loop, limits->gc);
     loop->running = false;
     return status;
 }
+
+saros_status saros_step(saros_loop *loop, const saros_limits *limits) { return enter(loop, limits, true); }
 
 int saros_run(saros_loop *loop) {
     saros_status status = {.outcome = SAROS_MORE};
     if (loop->running) return SAROS_EBUSY;
     loop->stopped = false;
     while (!loop->stopped && (status.outcome == SAROS_MORE || status.outcome == SAROS_WAITING))
-        status = saros_step(loop, &(saros_limits){.wait = SAROS_FOREVER});
+        status = enter(loop, &(saros_limits){.wait = SAROS_FOREVER}, false);
     loop->stopping = false;
     return status.outcome == SAROS_BROKEN ? status.error : 0;
 }
@@ -252,7 +266,7 @@ int saros_drain(saros_loop *loop, saros_time patience_left) {
     saros_time until = after(saros_now(loop), patience_left);
     for (;;) {
         saros_time   now = saros_now(loop), left = until == SAROS_FOREVER ? until : until > now ? until - now : 0;
-        saros_status status = saros_step(loop, &(saros_limits){.wait = left, .budget = left > 0 ? left : 1});
+        saros_status status = enter(loop, &(saros_limits){.wait = left, .budget = left > 0 ? left : 1}, false);
         if (status.outcome == SAROS_DONE) return 0;
         if (status.outcome == SAROS_BROKEN) return status.error;
         if (left == 0) return SAROS_ETIMEDOUT;

@@ -38,6 +38,7 @@ struct saros_loop {
     bool                running, stopping, stopped, closing;
     int                 broken; /* the error of a driver that failed for good */
     saros_os_handle     pollable;
+    bool                polled; /* somebody has asked for it */
     char               *scratch;
     saros_config        config;
     uint64_t            random; /* the state of saros_random */

@@ -241,10 +241,9 @@ SAROS_API bool saros_running(const saros_loop *loop);
 /* How many driver operations, timers and ready operations there are. */
 SAROS_API size_t      saros_pending(const saros_loop *loop);
 SAROS_API const char *saros_driver_name(const saros_loop *loop);
-/* A descriptor that is readable when a step would find something; SAROS_NO_HANDLE where the driver has none. To sleep on
- * it, at most until saros_status.next: after a saros_step with a wait of 0 that ended with SAROS_WAITING, and with
- * nothing begun or cancelled since. */
-SAROS_API saros_os_handle saros_pollable(const saros_loop *loop);
+/* A descriptor that is readable when a step would find something; SAROS_NO_HANDLE where the driver has none. It may be
+ * slept on, at most until saros_status.next, when a step has ended with SAROS_WAITING. */
+SAROS_API saros_os_handle saros_pollable(saros_loop *loop);
 /* The loop's allocator, for whoever lives on the loop. */
 SAROS_API void *saros_realloc(saros_loop *loop, void *ptr, size_t osize, size_t nsize);
 /* What it was opened with, but for the driver's name; to open another one alike. Stays until saros_close. */
