@@ -379,8 +379,14 @@ static int loop_gc(lua_State *L) {
     }
     /* os.exit(…, true) inside a task: the frames of the loop and of the driver are below us and need their memory until
      * the process ends; what is only ours goes now. */
-    for (saros_task *task = rt->first; task != NULL; task = task->next) saros_scope_forget(task);
-    for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) saros_stream_forget_buffer(stream);
+    for (saros_task *task = rt->first; task != NULL; task = task->next) {
+        saros_scope_forget(task);
+        saros_abandon(rt->loop, &task->op); /* a driver may work on it, and on a string: both are freed with the state */
+    }
+    for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) {
+        saros_stream_forget_buffer(stream);
+        if (stream->closing != NULL) saros_abandon(rt->loop, &stream->close);
+    }
     free_lists(rt);
     rt->idle = NULL;
     return 0;

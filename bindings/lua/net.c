@@ -15,7 +15,7 @@ enum { LINE_LIMIT = 64 * 1024, ALL_LIMIT = 64 * 1024 * 1024 };
 static void close_told(saros_loop *loop, saros_op *op, int64_t result);
 
 static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit) {
-    saros_stream *stream = saros_new(L, rt->lua, type, sizeof *stream, 0);
+    saros_stream *stream = saros_new(L, rt->lua, type, sizeof *stream, 1); /* value 1: the string that is being sent */
     stream->handle.os = SAROS_NO_HANDLE;
     stream->line_limit = line_limit;
     stream->all_limit = all_limit;

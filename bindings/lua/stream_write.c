@@ -3,7 +3,7 @@
  * Owns the order of writers. One task writes at a time, the others queue; each call's bytes go out whole and in the
  * order of the calls. A write returns when the kernel has taken everything: that is the back-pressure.
  * Promises: a failed write says how many bytes went out; a cancelled one has sent a part, and the next writer goes on
- * behind it; the string is anchored on the writer's stack while the kernel may read it. */
+ * behind it; the string is anchored in the stream while the kernel may read it, whatever becomes of the writer. */
 #include <string.h>
 
 #include "bindings/lua/stream.h"
@@ -33,7 +33,8 @@ static int fail_write(lua_State *L, saros_stream *stream, saros_task *task, int 
 static int write_k(lua_State *L, int status, lua_KContext ctx);
 static int shutdown_k(lua_State *L, int status, lua_KContext ctx);
 
-/* Stack: 1 the stream, 2 the string, of which `sent` bytes are out. */
+/* Stack: 1 the stream, 2 the string, of which `sent` bytes are out. Where a send stays with the driver the string becomes
+ * the stream's: the coroutine may be closed behind the loop's back, and the stream closes only when the send has ended. */
 static int send_rest(lua_State *L, saros_stream *stream, saros_task *task, size_t sent) {
     size_t      size;
     const char *data = lua_tolstring(L, 2, &size);
@@ -42,7 +43,11 @@ static int send_rest(lua_State *L, saros_stream *stream, saros_task *task, size_
         task->op.handle = &stream->handle;
         task->op.data = data + sent;
         task->op.size = size - sent;
-        if (!saros_submit_now(task->rt->loop, &task->op)) return saros_suspend(L, task, (lua_KContext)sent, write_k);
+        if (!saros_submit_now(task->rt->loop, &task->op)) {
+            lua_pushvalue(L, 2);
+            lua_setiuservalue(L, 1, 1);
+            return saros_suspend(L, task, (lua_KContext)sent, write_k);
+        }
         if (task->op.result < 0) return fail_write(L, stream, task, (int)task->op.result, sent);
         sent += (size_t)task->op.result;
     }
@@ -56,6 +61,8 @@ static int write_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *stream = lua_touserdata(L, 1);
     saros_task   *task = saros_resumed_raw(L);
     (void)status;
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, 1);
     if (task->op.result < 0 || stream->rt == NULL)
         return fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, (size_t)ctx);
     size_t sent = (size_t)ctx + (size_t)task->op.result;
