@@ -381,7 +381,8 @@ static int loop_gc(lua_State *L) {
      * the process ends; what is only ours goes now. */
     for (saros_task *task = rt->first; task != NULL; task = task->next) {
         saros_scope_forget(task);
-        saros_abandon(rt->loop, &task->op); /* a driver may work on it, and on a string: both are freed with the state */
+        saros_abandon(rt->loop,
+                      &task->op); /* a driver may work on it, and on a string: both are freed with the state */
     }
     for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) {
         saros_stream_forget_buffer(stream);
