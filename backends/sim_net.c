@@ -456,6 +456,7 @@ static void announce(saros_net *net, saros_socket *to, size_t size) {
         if (far && saros_world_fault(net, SAROS_FAULT_RESET)) {
             doom(net, to, SAROS_ECONNRESET);
             doom(net, to->peer, SAROS_ECONNRESET);
+            to->sent += size; /* they were taken: what is sent before the reset is noticed stands behind them */
             return;
         }
         piece = cuts == MOST_CUTS ? size : some_of(net, piece);
