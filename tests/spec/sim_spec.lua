@@ -299,6 +299,28 @@ describe("a kernel that tells when it has done the work", function()
 
 end)
 
+describe("virtual time", function()
+   it("cannot be stopped by somebody who always finds something to do", function()
+      for _, kernel in ipairs({ "readiness", "completion" }) do
+         world(function()
+            local client, server = kit.pair()
+            local writes = 0
+            local writer = saros.spawn(function()
+               while server:write("x") do
+                  writes = writes + 1
+                  saros.sleep(0)
+               end
+            end)
+            saros.sleep(0.0001)
+            client:close() -- the writer hears of it when time has passed
+            writer:await()
+            assert.is_true(writes > 1)
+            server:close()
+         end, { faults = kernel })
+      end
+   end)
+end)
+
 describe("a read that is cancelled when its receive is ready, but not yet told", function()
    it("ends all the same, and what came is there for the next one", function()
       world(function()
