@@ -45,6 +45,7 @@ describe("saros.listen and connect", function()
       local address = echo("unix:" .. name)
       assert.are.equal("unix:" .. name, address)
       os.remove(name)
+      saros.sleep(0.001) -- a completion kernel closes when it comes to that
       echo({ path = name })
       os.remove(name)
    end)
