@@ -164,19 +164,33 @@ static void fix_addresses(const options *o) {
 #endif
 }
 
+static bool addresses_are_fixed(void) {
+#ifdef SAROS_HAVE_PERSONALITY
+    int now = personality(0xffffffff);
+    return now != -1 && (now & ADDR_NO_RANDOMIZE);
+#else
+    return false;
+#endif
+}
+
+/* The trace's first line: what the run hangs on, and what of it a second run may not have. */
+static void say_world(const options *o) {
+    fprintf(stderr, "simulated: seed %llu, faults %s", (unsigned long long)o->seed,
+            o->faults != NULL ? o->faults : "none");
+#ifndef SAROS_FIXED_TABLES
+    fprintf(stderr, "; the order of pairs() is not fixed: this Lua library draws it anew in each process");
+#endif
+    if (!addresses_are_fixed()) fprintf(stderr, "; addresses are not fixed: this system gives each process its own");
+    fputc('\n', stderr);
+}
+
 /* Its local time is UTC, whatever the machine's. */
 static void enter_world(lua_State *L, saros_rt *rt, const options *o) {
 #ifdef SAROS_HAVE_UNISTD
     setenv("TZ", "UTC0", 1);
 #endif
     saros_sim_install(L, rt);
-    if (!o->trace) return;
-    fprintf(stderr, "simulated: seed %llu, faults %s", (unsigned long long)o->seed,
-            o->faults != NULL ? o->faults : "none");
-#ifndef SAROS_FIXED_TABLES
-    fprintf(stderr, "; the order of pairs() is not fixed: this Lua library draws it anew in each process");
-#endif
-    fputc('\n', stderr);
+    if (o->trace) say_world(o);
 }
 
 /* ---- the script ----------------------------------------------------------------------------------------------- */

@@ -198,10 +198,11 @@ describe("a run in a simulated world", function()
       local first = trace("tables", "--seed", "1")
       local line = first:match("^[^\n]*")
       if line:find("the order of pairs() is not fixed", 1, true) then
-         assert.are.equal("simulated: seed 1, faults none; the order of pairs() is not fixed: "
-            .. "this Lua library draws it anew in each process", line)
+         has(line, "simulated: seed 1, faults none; the order of pairs() is not fixed: "
+            .. "this Lua library draws it anew in each process")
          return pending("this host stands on a Lua library that draws its own seed")
       end
+      if line:find("addresses are not fixed", 1, true) then return pending("addresses cannot be fixed here") end
       assert.are.equal("simulated: seed 1, faults none", line)
       for _ = 1, 20 do same(first, trace("tables", "--seed", "1")) end
    end)
