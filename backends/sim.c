@@ -11,9 +11,9 @@
  *
  * Time. The clock stands still while there is work: every calculation takes no time at all. When there is none, `wait`
  * moves it to the next segment's arrival or to the time-out, whichever is first. So that programs which look instead of
- * waiting get on too, a look that finds nothing takes a microsecond, and so does each reading of the clock after ten
- * thousand readings without a wait, and each wait after a thousand that always found something: nobody who is busy for
- * ever can stop the time for the others.
+ * waiting get on too, a look that finds nothing takes a microsecond. And nobody who is busy for ever can stop the time
+ * for the others: the core reads the clock in every turn, and each reading takes a microsecond after ten thousand
+ * without a jump.
  *
  * While somebody outside may still post (saros_held) the clock does not jump: nobody can know how long that will take in
  * this world. The driver sleeps in real time until it is woken; if that does not happen for as long as the jump is wide,
@@ -25,14 +25,13 @@
 
 /* op->mark while it flies. The core marks a CLOSE with 1 that it has not handed down yet. */
 enum { HELD_BACK = 1, CANCELLED, TOO_LATE /* cancelled, but its result is on the way */ };
-enum { MICROSECOND = 1000, MILLISECOND = 1000000, PATIENT_READINGS = 10000, PATIENT_WAITS = 1000 };
+enum { MICROSECOND = 1000, MILLISECOND = 1000000, PATIENT_READINGS = 10000 };
 
 typedef struct sim_driver {
     saros_net   net; /* first: the rest of the world knows only this */
     saros_bell  bell;
     atomic_bool woken;
-    unsigned    readings; /* of the clock, since the last wait */
-    unsigned    waits;    /* since the clock has jumped */
+    unsigned    readings; /* of the clock, since it has jumped */
     size_t      finished; /* ops, by the wait that runs */
     saros_time  stopped;  /* since when the clock stands still for somebody outside, by the real one; 0: it does not */
 } sim_driver;
@@ -43,7 +42,8 @@ static saros_time later(saros_time time, saros_time span) {
 
 static saros_time sim_now(void *driver) {
     sim_driver *self = driver;
-    if (++self->readings > PATIENT_READINGS) self->net.clock = later(self->net.clock, MICROSECOND);
+    if (self->readings < PATIENT_READINGS) self->readings++;
+    else self->net.clock = later(self->net.clock, MICROSECOND);
     return self->net.clock;
 }
 
@@ -228,7 +228,7 @@ static void jump(sim_driver *self, saros_time to, bool timed_out) {
         to = later(to, SAROS_SECOND + (saros_time)saros_world_draw(net, 59 * (uint64_t)SAROS_SECOND));
     net->clock = to;
     self->stopped = 0;
-    self->waits = 0;
+    self->readings = 0;
 }
 
 /* Somebody outside may post: sleeps until the clock has stood still for as long as a jump to `until` is wide. True: that
@@ -251,9 +251,7 @@ static int sim_wait(void *driver, saros_time timeout) {
     sim_driver *self = driver;
     saros_net  *net = &self->net;
     saros_time  until = timeout < 0 ? net->clock : later(net->clock, timeout);
-    self->readings = 0;
     self->finished = 0;
-    if (++self->waits > PATIENT_WAITS) net->clock = later(net->clock, MICROSECOND);
     if (saros_world_fault(net, SAROS_FAULT_EARLY)) return 0;
     run(self);
     while (self->finished == 0 && !was_woken(self)) {

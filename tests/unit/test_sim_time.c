@@ -62,6 +62,27 @@ ON_BOTH(who_waits_by_reading_the_clock_gets_there) {
     assert_in_range(readings, 5000, 100000); /* not at once: short work must take no time */
 }
 
+static void be_busy(told *t) {
+    const told *until = t->with;
+    if (until->times > 0 || t->world->told > 1000000) return;
+    saros_expect(t->world->loop, &t->op);
+    saros_complete(t->world->loop, &t->op, 0);
+}
+
+ON_BOTH(who_is_busy_for_ever_does_not_stop_the_time_for_others) {
+    told timer = {0}, busy = {.then = be_busy, .with = &timer};
+    pair p;
+    pair_open(w, &p, SAROS_INET);
+    told receive = {0};
+    start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 10); /* so that the kernel is asked as well */
+    saros_expect(w->loop, prepare(w, &busy));
+    saros_complete(w->loop, &busy.op, 0);
+    start_timer(w, &timer, MILLISECOND);
+    step_for(w, 0); /* as long as there is work */
+    assert_int_equal(timer.times, 1);
+    pair_close(w, &p);
+}
+
 ON_BOTH(time_can_be_made_to_pass) {
     told       timer = {0};
     saros_time before = saros_now(w->loop);
@@ -264,6 +285,7 @@ int main(void) {
         BARE_TEST(a_step_lets_no_more_time_pass_than_it_may),
         BARE_TEST(who_only_looks_gets_on_too),
         BARE_TEST(who_waits_by_reading_the_clock_gets_there),
+        BARE_TEST(who_is_busy_for_ever_does_not_stop_the_time_for_others),
         BARE_TEST(time_can_be_made_to_pass),
         BARE_TEST(three_centuries_do_not_overflow),
         BARE_TEST(when_nothing_can_ever_happen_it_is_told),
