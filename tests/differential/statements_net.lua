@@ -273,12 +273,16 @@ statement("connect to nobody", 2, function(g, s)
       "LOG(saros.connect('[::1]:1'))",
       "LOG(saros.connect(socket_path('nobody')))",
       "LOG(saros.connect({ path = ('x'):rep(40) }))",
-      [[do
-      local listener = assert(saros.listen(socket_path('ID')))
-      LOG(listener:address(), listener:close())
-      LOG(saros.connect(socket_path('ID')))
-      end]],
    }))
+end)
+
+-- A close is done when the driver has done it, and nothing tells of a listener's: hence the sleep.
+statement("connect to a socket that is left over", 1, function(g, s)
+   local a = g.draw:number(g.lanes)
+   s:put(a, "do local listener = assert(saros.listen(socket_path('ID')))")
+   s:put(a, "LOG(listener:address(), listener:close()) saros.sleep(0.01)")
+   s:put(a, "LOG(saros.connect(socket_path('ID')))")
+   s:put(a, "end")
 end)
 
 statement("what is cancelled does not begin", 1, function(g, s)
@@ -293,8 +297,8 @@ end)
 
 statement("serve", 4, function(g, s)
    local a, b = g:two_lanes()
-   local clients, lines, where = g.draw:between(1, 4), g.draw:number(3), address(g)
-   s:put(a, "v.server_ID = assert(saros.serve(%s, function(stream)", where)
+   local clients, lines = g.draw:between(1, 4), g.draw:number(3)
+   s:put(a, "v.server_ID = assert(saros.serve(%s, function(stream)", address(g))
    s:put(a, "for line in stream:lines() do")
    if g.draw:chance(50) then s:put(a, "saros.sleep(0.001)") end
    s:put(a, "stream:write(line:upper(), '\\n')")
@@ -314,7 +318,6 @@ statement("serve", 4, function(g, s)
    s:put(b, ")")
    s:put(b, "signal('ID served')")
    s:put(a, "wait('ID served') LOG(v.server_ID:shutdown(60))")
-   if where:find("socket_path") then s:put(a, "LOG(saros.connect(%s))", where) end
 end)
 
 statement("handler that fails", 1, function(g, s)
