@@ -188,7 +188,8 @@ local function print_echo(shape, results)
       }
    end
    local plural = shape.connections > 1 and "s" or ""
-   print(("\nEcho, %d connection%s, %d bytes"):format(shape.connections, plural, shape.size))
+   local some = shape.active and (", %d of them active"):format(shape.active) or ""
+   print(("\nEcho, %d connection%s%s, %d bytes"):format(shape.connections, plural, some, shape.size))
    print(report.table(rows))
 end
 

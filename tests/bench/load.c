@@ -1,11 +1,11 @@
 /* load.c: starts an echo server, loads it, and says what it cost.
  *
- *     bench_load --connections N --size BYTES (--seconds S [--warmup S] | --requests N)
+ *     bench_load --connections N [--active N] --size BYTES (--seconds S [--warmup S] | --requests N)
  *                [--server-cpu N] [--cpu N] [--limit S] -- COMMAND [ARGUMENT...]
  *
  * The command prints "listening 127.0.0.1:PORT" and runs alone on one core, this program on another.
- * Every connection has one message in flight (a closed loop) and every byte that comes back is
- * compared. The loop never sleeps, so the server is what is measured. It owns the server from start
+ * Every connection, or so many of them, has one message in flight (a closed loop) and every byte that
+ * comes back is compared. The loop never sleeps, so the server is what is measured. It owns the server from start
  * to end, has a time limit for everything, and prints one line of name=value pairs:
  * requests, seconds, cpu_ns (the server's, all its threads), least (replies on the slowest
  * connection), p50_us, p99_us, max_us. With --requests exactly so many are made, from the first on.
@@ -34,7 +34,7 @@
 enum { EVENTS = 256, SLIDE = 4096, SUB_BITS = 6, SUBS = 1 << SUB_BITS, BUCKETS = 64 * SUBS };
 
 struct options {
-    size_t   connections, size;
+    size_t   connections, active, size;
     uint64_t requests;
     double   seconds, warmup, limit;
     int      server_cpu, cpu;
@@ -263,11 +263,14 @@ static double percentile(double part) {
     return (double)((uint64_t)(SUBS + i % SUBS) << (i / SUBS)) / 1000;
 }
 
+/* Those that are active lie evenly among those that are not. */
+static struct connection *active(size_t i) { return &connections[i * options.connections / options.active]; }
+
 static void measure(void) {
     /* The CPU clock of another process counts all its threads, also those that ended, in ns. */
     clockid_t server_clock;
     if (clock_getcpuclockid(server, &server_clock) != 0) fail("the server is gone");
-    for (size_t i = 0; i < options.connections; i++) send_next(&connections[i], now());
+    for (size_t i = 0; i < options.active; i++) send_next(active(i), now());
     uint64_t end_warmup = now() + (uint64_t)(options.warmup * 1e9);
     if (!options.requests)
         while (now() < end_warmup) turn();
@@ -285,8 +288,8 @@ static void measure(void) {
     cpu = clock_of(server_clock) - cpu;
 
     uint64_t least = UINT64_MAX;
-    for (size_t i = 0; i < options.connections; i++)
-        if (connections[i].replies < least) least = connections[i].replies;
+    for (size_t i = 0; i < options.active; i++)
+        if (active(i)->replies < least) least = active(i)->replies;
     if (finished == before) fail("no reply in the whole window");
     printf("requests=%llu seconds=%.6f cpu_ns=%llu least=%llu p50_us=%.2f p99_us=%.2f max_us=%.2f\n",
            (unsigned long long)(finished - before), (double)(time - begin) / 1e9, (unsigned long long)cpu,
@@ -323,6 +326,7 @@ static char **read_options(int count, char **arguments) {
         const char *name = arguments[i];
         double      value = strtod(arguments[i + 1], NULL);
         if (!strcmp(name, "--connections")) options.connections = (size_t)value;
+        else if (!strcmp(name, "--active")) options.active = (size_t)value;
         else if (!strcmp(name, "--size")) options.size = (size_t)value;
         else if (!strcmp(name, "--requests")) options.requests = (uint64_t)value;
         else if (!strcmp(name, "--seconds")) options.seconds = value;
@@ -333,6 +337,8 @@ static char **read_options(int count, char **arguments) {
         else fail("unknown option %s", name);
     }
     if (i + 1 >= count) fail("no command: its words stand after --");
+    if (!options.active) options.active = options.connections;
+    if (options.active > options.connections) fail("--active must not be more than --connections");
     if (!options.connections || !options.size) fail("--connections and --size must not be 0");
     if (!options.requests && options.seconds <= 0) fail("give --seconds or --requests");
     if (options.requests) allowed = options.requests;

@@ -55,6 +55,7 @@ end
 local function load_words(settings, shape, ...)
    return append({
       settings.tools .. "/bench_load", "--connections", shape.connections, "--size", shape.size,
+      "--active", shape.active or shape.connections,
       "--server-cpu", settings.cores[1], "--cpu", settings.cores[2],
    }, ...)
 end

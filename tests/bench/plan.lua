@@ -7,6 +7,7 @@ plan.shapes = {
    {name = "1x64", connections = 1, size = 64},
    {name = "64x64", connections = 64, size = 64, ratio = 1.15, system_calls = 2.1},
    {name = "1000x64", connections = 1000, size = 64, ratio = 1.28},
+   {name = "16of1000x64", connections = 1000, active = 16, size = 64}, -- what idle connections cost the busy ones
    {name = "64x16384", connections = 64, size = 16384, ratio = 1.28},
 }
 
