@@ -80,13 +80,11 @@ static bool has_more(const saros_ring *self) {
 }
 
 int saros_ring_enter(saros_ring *self, saros_time timeout) {
-    const saros_time         most = 86400 * SAROS_SECOND; /* liburing begins again after a signal where there is none */
+    struct __kernel_timespec time = {.tv_sec = timeout / SAROS_SECOND, .tv_nsec = timeout % SAROS_SECOND};
     struct io_uring_cqe     *first;
-    struct __kernel_timespec time;
     int                      result = 0;
-    if (timeout > most) timeout = most;
-    time = (struct __kernel_timespec){.tv_sec = timeout / SAROS_SECOND, .tv_nsec = timeout % SAROS_SECOND};
-    if (timeout > 0) result = io_uring_submit_and_wait_timeout(&self->io, &first, 1, &time, NULL);
+    if (timeout == SAROS_FOREVER) result = io_uring_submit_and_wait(&self->io, 1);
+    else if (timeout > 0) result = io_uring_submit_and_wait_timeout(&self->io, &first, 1, &time, NULL);
     else if (has_more(self) || io_uring_sq_ready(&self->io) > 0) result = io_uring_submit_and_get_events(&self->io);
     /* Time is over; a signal; short of memory, or of room for completions until some are read. */
     bool passing = result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY;

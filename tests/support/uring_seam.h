@@ -26,6 +26,8 @@ int __real_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring);
 int __real_io_uring_submit_and_get_events(struct io_uring *ring);
 int __wrap_io_uring_submit_and_get_events(struct io_uring *ring);
+int __real_io_uring_submit_and_wait(struct io_uring *ring, unsigned count);
+int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned count);
 int __real_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe, unsigned count,
                                             struct __kernel_timespec *time, sigset_t *mask);
 int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring, struct io_uring_cqe **cqe, unsigned count,
@@ -55,6 +57,10 @@ static bool refused(void) {
 
 int __wrap_io_uring_submit(struct io_uring *ring) {
     return refused() ? -seam.submit_error : __real_io_uring_submit(ring);
+}
+
+int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned count) {
+    return refused() ? -seam.submit_error : __real_io_uring_submit_and_wait(ring, count);
 }
 
 int __wrap_io_uring_submit_and_get_events(struct io_uring *ring) {
