@@ -37,6 +37,9 @@ check    | command clang-tidy          | clang-tidy      | clang-tidy
 check    | command cppcheck            | cppcheck        | cppcheck
 check    | command luacheck            | lua-check       | luacheck
 check    | command shellcheck          | shellcheck      | shellcheck
+macos    | command npm                 | npm             | npm, to fetch a cross compiler
+macos    | command llvm-objdump        | llvm            | llvm-objdump and llvm-nm
+macos    | command file                | file            | file
 coverage | command gcovr               | gcovr           | gcovr
 '
 
