@@ -102,7 +102,9 @@ static int kqueue_open(void *driver, saros_loop *loop, const saros_config *confi
     fcntl(self->kq, F_SETFD, FD_CLOEXEC);
     int error = saros_reactor_open(&self->reactor, loop, kqueue_watch);
     if (error < 0) close(self->kq);
+#ifndef EVFILT_LIBKQUEUE /* whose kqueue becomes readable only while somebody waits in kevent */
     else saros_set_pollable(loop, self->kq);
+#endif
     return error;
 }
 

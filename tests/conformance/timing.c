@@ -265,6 +265,10 @@ static void a_foreign_loop_can_wait_for_ours(void **state) {
     send_all(w, &p.client, "x", 1);
     if (receive.times == 0) assert_int_equal(poll(&one, 1, 1000), 1);
     assert_int_equal(await(w, &receive), 1);
+    start(w, &receive, SAROS_OP_RECV, &p.server, &byte, 1); /* no step from here on: it is watched all the same */
+    raw_write(p.client.os, "y", 1);
+    assert_int_equal(poll(&one, 1, 1000), 1);
+    assert_int_equal(await(w, &receive), 1);
     pair_close(w, &p);
 }
 

@@ -303,9 +303,9 @@ int main(void) {
         FAULT_TEST(an_old_kernel_without_fine_time_outs_is_neither_early_nor_busy),
         FAULT_TEST(memory_may_run_out_at_every_point),
     };
-    const char *const drivers[] = {"epoll", "poll", "select", "uv"};
+    const char *const drivers[] = {"epoll", "kqueue", "poll", "select", "uv"};
     int               failed = 0;
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
         char name[40];
         if (!is_compiled(drivers[i])) continue;
         snprintf(name, sizeof name, "faults on %s", drivers[i]);

@@ -382,6 +382,41 @@ static void a_connect_that_is_woken_too_early_goes_on(void **state) {
     seam_reset();
 }
 
+/* Some mechanisms tell a socket's error by taking it away. */
+static void an_error_that_was_taken_from_its_socket_is_told_once_and_behind_the_data(void **state) {
+    world *w = *state;
+    pair   p;
+    told   receive = {0};
+    int    fd = begin(w, &p);
+    start(w, &receive, SAROS_OP_RECV, &p.server, buffer, sizeof buffer);
+    raw_write(fd, "xyz", 3);
+    shutdown(fd, SHUT_WR);
+    saros_reactor_failed(kernel.reactor, p.server.slot, SAROS_ECONNRESET);
+    report(p.server.slot, SAROS_IN | SAROS_END);
+    assert_int_equal(await(w, &receive), 3);
+    assert_result(perform(w, SAROS_OP_RECV, &p.server, buffer, sizeof buffer), SAROS_ECONNRESET);
+    assert_int_equal(perform(w, SAROS_OP_RECV, &p.server, buffer, sizeof buffer), 0);
+    end(w, &p, fd);
+}
+
+static void a_connect_fails_with_the_error_that_was_taken_and_the_next_one_does_not(void **state) {
+    world        *w = *state;
+    saros_handle  handle = {0};
+    saros_address address;
+    told          connect = {0};
+    int           fd = raw_listen(&address, SAROS_UNIX, 1);
+    seam_fail(SEAM_CONNECT, EINPROGRESS, 1);
+    start(w, &connect, SAROS_OP_CONNECT, &handle, &address, 0);
+    saros_reactor_failed(kernel.reactor, handle.slot, SAROS_ECONNREFUSED);
+    report(handle.slot, SAROS_OUT);
+    assert_result(await(w, &connect), SAROS_ECONNREFUSED);
+    assert_int_equal(handle.os, SAROS_NO_HANDLE);
+    assert_result(perform(w, SAROS_OP_CONNECT, &handle, &address, 0), 0);
+    close_now(w, &handle);
+    close(fd);
+    seam_reset();
+}
+
 /* ---- failures --------------------------------------------------------------------------------------------------- */
 
 static void an_op_that_cannot_be_watched_ends_with_the_reason(void **state) {
@@ -453,6 +488,8 @@ int main(void) {
         WORLD_TEST(an_event_of_a_freed_slot_touches_nobody),
         WORLD_TEST(a_connect_that_failed_is_not_touched_by_the_rest_of_the_batch),
         WORLD_TEST(a_connect_that_is_woken_too_early_goes_on),
+        WORLD_TEST(an_error_that_was_taken_from_its_socket_is_told_once_and_behind_the_data),
+        WORLD_TEST(a_connect_fails_with_the_error_that_was_taken_and_the_next_one_does_not),
         WORLD_TEST(an_op_that_cannot_be_watched_ends_with_the_reason),
         WORLD_TEST(an_op_that_finds_no_room_for_a_slot_ends_with_enomem),
     };
