@@ -119,30 +119,26 @@ static void give_up(sim_driver *self, saros_op *op) {
     finish(self, op, SAROS_ECANCELED);
 }
 
-/* What takes its time in a completion kernel. Nobody has to wait for a listener or for a name. */
-/* A listener and a name are there at once with every kernel, and the layer above counts on it. */
-static bool takes_time(const saros_op *op) {
-    return op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_ACCEPT || op->kind == SAROS_OP_RECV ||
-           op->kind == SAROS_OP_SEND || op->kind == SAROS_OP_SHUTDOWN || op->kind == SAROS_OP_CLOSE;
+/* Is it done later? A listener and a name are there at once with every kernel: the layer above counts on it. */
+static bool is_for_later(const sim_driver *self, const saros_op *op) {
+    bool at_once = op->kind == SAROS_OP_LISTEN || op->kind == SAROS_OP_NAME || op->kind > SAROS_OP_CLOSE;
+    return self->net.completion && !at_once && op->handle->word != 0; /* nothing is left of a connect that failed */
 }
 
 static void sim_submit(void *driver, saros_op *op) {
     sim_driver *self = driver;
-    if (saros_net_next(&self->net) <= sim_now(self)) saros_net_deliver(&self->net); /* who never waits sees it too */
+    saros_net  *net = &self->net;
+    if (saros_net_next(net) <= sim_now(self)) saros_net_deliver(net); /* who never waits sees it too */
     bool    opens = op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN;
     int64_t result = opens ? begin(self, op) : 0;
-    if (result < 0 && result != SAROS_EAGAIN) {
-        finish(self, op, result);
-        return;
+    if (is_for_later(self, op)) {
+        saros_net_changed(net, socket_of(op->handle));
+        result = SAROS_EAGAIN;
+    } else if (result == 0 || op->handle->word != 0) {
+        result = attempt(self, op);
     }
-    bool later = self->net.completion && takes_time(op) && op->handle->word != 0;
-    if (!later) result = attempt(self, op);
-    if (!later && result != SAROS_EAGAIN) {
-        finish(self, op, result);
-        return;
-    }
-    saros_trace(self->net.loop, SAROS_ON_PARK, op, 0);
-    if (later) saros_net_changed(&self->net, socket_of(op->handle));
+    if (result == SAROS_EAGAIN) saros_trace(net->loop, SAROS_ON_PARK, op, 0);
+    else finish(self, op, result);
 }
 
 /* Is something for this op about to arrive? */

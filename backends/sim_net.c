@@ -33,17 +33,22 @@ static bool before(const saros_segment *a, const saros_segment *b) {
     return a->at != b->at ? a->at < b->at : a->order < b->order;
 }
 
+/* The array, with room for so many; NULL, and it stays as it was, where there is no memory. */
+static void *grow(const saros_net *net, void *array, uint32_t *room, uint32_t need, size_t unit) {
+    uint32_t more = *room > 0 ? *room : 32;
+    while (more < need) more *= 2;
+    if (more == *room) return array;
+    void *grown = saros_realloc(net->loop, array, *room * unit, more * unit);
+    if (grown != NULL) *room = more;
+    return grown;
+}
+
 /* Room for `more` segments, beyond those that sockets have a right to. */
 static bool reserve(saros_net *net, uint32_t more) {
-    uint32_t need = net->on_the_way + more + net->count * OWN_SEGMENTS, room = net->segments_room;
-    if (need <= room) return true;
-    while (room < need) room = room > 0 ? room * 2 : 64;
-    size_t         unit = sizeof *net->segments;
-    saros_segment *grown = saros_realloc(net->loop, net->segments, net->segments_room * unit, room * unit);
-    if (grown == NULL) return false;
-    net->segments = grown;
-    net->segments_room = room;
-    return true;
+    uint32_t need = net->on_the_way + more + net->count * OWN_SEGMENTS;
+    void    *segments = grow(net, net->segments, &net->segments_room, need, sizeof *net->segments);
+    if (segments != NULL) net->segments = segments;
+    return segments != NULL;
 }
 
 static void push(saros_net *net, saros_segment segment) {
@@ -74,14 +79,9 @@ saros_time saros_net_next(const saros_net *net) { return net->on_the_way > 0 ? n
 
 /* There is room in `changed` for every socket, so noting never fails. */
 static bool reserve_change(saros_net *net) {
-    if (net->count < net->changes_room) return true;
-    uint32_t       room = net->changes_room > 0 ? net->changes_room * 2 : 16;
-    size_t         unit = sizeof(saros_socket *);
-    saros_socket **grown = saros_realloc(net->loop, net->changed, net->changes_room * unit, room * unit);
-    if (grown == NULL) return false;
-    net->changed = grown;
-    net->changes_room = room;
-    return true;
+    void *changed = grow(net, net->changed, &net->changes_room, net->count + 1, sizeof *net->changed);
+    if (changed != NULL) net->changed = changed;
+    return changed != NULL;
 }
 
 static saros_socket **list_of(saros_net *net, bool listener) { return listener ? &net->listeners : &net->streams; }
@@ -105,9 +105,8 @@ void saros_net_changed(saros_net *net, saros_socket *socket) {
 }
 
 static void free_bytes(saros_net *net, saros_socket *socket) {
-    saros_realloc(net->loop, socket->bytes, socket->capacity, 0);
+    saros_realloc(net->loop, socket->bytes, socket->bytes != NULL ? WINDOW : 0, 0);
     socket->bytes = NULL;
-    socket->capacity = 0;
 }
 
 static void free_socket(saros_net *net, saros_socket *socket) {
@@ -117,6 +116,12 @@ static void free_socket(saros_net *net, saros_socket *socket) {
     net->count--;
     free_bytes(net, socket);
     saros_realloc(net->loop, socket, sizeof *socket, 0);
+}
+
+static int told_once(saros_socket *socket) {
+    int error = socket->error;
+    socket->error = 0;
+    return error;
 }
 
 static bool is_over(const saros_socket *socket) { return socket->closed && socket->on_the_way == 0; }
@@ -203,6 +208,13 @@ static void doom(saros_net *net, saros_socket *socket, int error) {
     if (socket->doomed || socket->dead) return;
     socket->doomed = true;
     transmit(net, socket, SAROS_SEGMENT_RST, error);
+}
+
+/* From here on, for a while, nothing of this connection may get through. */
+static void maybe_swallow(saros_net *net, saros_socket *socket) {
+    if (!saros_world_fault(net, SAROS_FAULT_BLACKHOLE)) return;
+    socket->hole = net->clock + SAROS_SECOND + (saros_time)saros_world_draw(net, 59 * (uint64_t)SAROS_SECOND);
+    if (socket->peer != NULL) socket->peer->hole = socket->hole;
 }
 
 /* What was swallowed comes again, later and later. */
@@ -323,41 +335,34 @@ static int source(saros_net *net, saros_address *target, saros_address *name, ui
     return name->port > 0 ? 0 : SAROS_EADDRNOTAVAIL;
 }
 
+/* There is no way that a connect could be on: it is there, or it is not. */
 static int connect_unix(saros_net *net, saros_socket *client) {
-    const saros_address *target = &client->target;
-    const saros_socket  *listener = listener_at(net, net->here, target, false);
-    if (listener == NULL) return target->at.path[0] == 0 ? SAROS_ECONNREFUSED : SAROS_ENOENT;
-    if (!knock(net, client)) return SAROS_ECONNREFUSED; /* as Linux does without waiting: connect(2), EAGAIN */
+    bool listening = listener_at(net, client->host, &client->target, false) != NULL;
+    if (!listening && client->target.at.path[0] != 0) return SAROS_ENOENT;
+    if (!knock(net, client)) return SAROS_ECONNREFUSED; /* a full queue; as Linux does without waiting: connect(2) */
     return saros_net_connected(client);
 }
 
 int saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address) {
     saros_address target = *address, name = {.family = address->family};
+    bool          near = address->family == SAROS_UNIX;
     uint32_t      other = net->here;
-    int           error = target.family == SAROS_UNIX ? 0 : source(net, &target, &name, &other);
+    int           error = near ? 0 : source(net, &target, &name, &other);
     if (error < 0) return error;
     saros_socket *client = make_socket(net, &name, net->here, false);
     if (client == NULL) return SAROS_ENOMEM;
     client->target = target;
     client->other = other;
     client->connecting = true;
-    if (target.family == SAROS_UNIX) {
-        error = connect_unix(net, client);
-        if (error < 0) saros_net_close(net, client);
-        else *made = client;
+    if (near && (error = connect_unix(net, client)) < 0) {
+        saros_net_close(net, client);
         return error;
     }
-    if (saros_world_fault(net, SAROS_FAULT_BLACKHOLE))
-        client->hole = net->clock + SAROS_SECOND + (saros_time)saros_world_draw(net, 59 * (uint64_t)SAROS_SECOND);
-    transmit(net, client, SAROS_SEGMENT_SYN, 0);
     *made = client;
+    if (near) return 0;
+    maybe_swallow(net, client);
+    transmit(net, client, SAROS_SEGMENT_SYN, 0);
     return SAROS_EAGAIN;
-}
-
-static int told_once(saros_socket *socket) {
-    int error = socket->error;
-    socket->error = 0;
-    return error;
 }
 
 int saros_net_connected(saros_socket *socket) { return socket->connecting ? SAROS_EAGAIN : told_once(socket); }
@@ -393,7 +398,7 @@ void saros_net_reset(saros_net *net, saros_socket *socket) { finish(net, socket,
 
 /* Copies between a ring and the caller; `out`: from the ring. */
 static void copy(const saros_socket *ring, uint64_t position, char *memory, size_t size, bool out) {
-    size_t at = (size_t)position & (ring->capacity - 1), first = ring->capacity - at;
+    size_t at = (size_t)position % WINDOW, first = WINDOW - at;
     if (first > size) first = size;
     if (out) {
         memcpy(memory, ring->bytes + at, first);
@@ -402,25 +407,6 @@ static void copy(const saros_socket *ring, uint64_t position, char *memory, size
         memcpy(ring->bytes + at, memory, first);
         memcpy(ring->bytes, memory + first, size - first);
     }
-}
-
-/* Makes the ring hold that many bytes, if it can. */
-static bool grow(saros_net *net, saros_socket *ring, size_t need) {
-    saros_socket grown = *ring;
-    size_t       there = (size_t)(ring->sent - ring->taken), first;
-    if (need <= ring->capacity) return true;
-    while (grown.capacity < need) grown.capacity = grown.capacity > 0 ? grown.capacity * 2 : 1024;
-    if ((grown.bytes = saros_realloc(net->loop, NULL, 0, grown.capacity)) == NULL) return false;
-    if (there > 0) { /* in two pieces, for it may go round the end of the old ring */
-        size_t at = (size_t)ring->taken & (ring->capacity - 1);
-        first = ring->capacity - at < there ? ring->capacity - at : there;
-        copy(&grown, ring->taken, ring->bytes + at, first, false);
-        copy(&grown, ring->taken + first, ring->bytes, there - first, false);
-    }
-    free_bytes(net, ring);
-    ring->bytes = grown.bytes;
-    ring->capacity = grown.capacity;
-    return true;
 }
 
 static size_t some_of(saros_net *net, size_t size) {
@@ -450,9 +436,7 @@ static void announce(saros_net *net, saros_socket *to, size_t size) {
     bool far = to->name.family != SAROS_UNIX;
     for (int cuts = 1; size > 0; cuts++) {
         size_t piece = size < SEGMENT ? size : SEGMENT;
-        if (far && saros_world_fault(net, SAROS_FAULT_BLACKHOLE))
-            to->hole = to->peer->hole =
-                net->clock + SAROS_SECOND + (saros_time)saros_world_draw(net, 59 * (uint64_t)SAROS_SECOND);
+        if (far) maybe_swallow(net, to);
         if (far && saros_world_fault(net, SAROS_FAULT_RESET)) {
             doom(net, to, SAROS_ECONNRESET);
             doom(net, to->peer, SAROS_ECONNRESET);
@@ -471,18 +455,16 @@ int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, s
     if (socket->error < 0) return told_once(socket);
     if (socket->shut || socket->dead) return SAROS_EPIPE;
     if (to->closed && to->name.family == SAROS_UNIX) return SAROS_EPIPE;
-    size_t waiting = (size_t)(to->sent - to->taken), room = WINDOW - waiting;
+    size_t room = WINDOW - (size_t)(to->sent - to->taken);
     if (room == 0 && !to->closed) return SAROS_EAGAIN;
     if (!reserve(net, MOST_CUTS)) return SAROS_ENOMEM;
     if (to->closed) { /* they go nowhere, but for the answer */
         transmit(net, to, SAROS_SEGMENT_DATA, 0);
         return (int64_t)size;
     }
+    if (to->bytes == NULL) to->bytes = saros_realloc(net->loop, NULL, 0, WINDOW);
+    if (to->bytes == NULL) return SAROS_ENOMEM;
     size = some_of(net, size < room ? size : room);
-    if (!grow(net, to, waiting + size)) {
-        if (to->capacity <= waiting) return SAROS_ENOMEM;
-        size = to->capacity - waiting;
-    }
     copy(to, to->sent, (char *)(uintptr_t)data, size, false);
     announce(net, to, size);
     return (int64_t)size;

@@ -52,8 +52,7 @@ struct saros_socket {
     uint32_t      changed;      /* place in saros_net.changed, from 1; 0: not there */
     uint32_t      on_the_way;   /* segments to this socket */
     uint32_t      id;
-    uint32_t      capacity; /* of bytes, a power of two */
-    char         *bytes;
+    char         *bytes; /* NULL as long as nothing was sent to it */
     uint64_t      taken, arrived, sent;
     saros_time    latest; /* when the last segment to it arrives: none overtakes another */
     saros_time    hole;   /* until then nothing gets through to it */

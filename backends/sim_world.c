@@ -35,6 +35,11 @@ bool saros_world_fault(saros_net *net, enum saros_fault which) {
     return true;
 }
 
+static void switch_on(saros_net *net, int which) {
+    net->luck[which].chance = (uint32_t)(faults[which].chance * MILLION + 0.5);
+    net->luck[which].left = faults[which].budget;
+}
+
 static bool same(const char *word, size_t length, const char *name) {
     return strlen(name) == length && memcmp(word, name, length) == 0;
 }
@@ -71,15 +76,10 @@ static int refuse(const saros_net *net, const char *word, size_t length, const c
 }
 
 static int unknown(const saros_net *net, const char *word, size_t length) {
-    char   list[160] = "readiness completion chaos calm";
-    size_t used = strlen(list);
-    for (int i = 0; i < SAROS_FAULT_KINDS; i++) {
-        size_t size = strlen(faults[i].name);
-        list[used++] = ' ';
-        memcpy(list + used, faults[i].name, size + 1);
-        used += size;
-    }
-    saros_reason(net->loop, "no fault \"%.*s\"; known: %s", length > 12 ? 12 : (int)length, word, list);
+#define WORD(name, text, chance, budget, about) " " text
+    saros_reason(net->loop, "no fault \"%.*s\"; known: readiness completion chaos calm" SAROS_FAULTS(WORD),
+                 length > 12 ? 12 : (int)length, word);
+#undef WORD
     return SAROS_EINVAL;
 }
 
@@ -117,8 +117,7 @@ static int read_word(saros_net *net, reading *seen, const char *word, size_t len
     if (*given) return refuse(net, word, length, given == &seen->kernel ? "a kernel is named already" : "given twice");
     *given = true;
     if (which >= 0) {
-        net->luck[which].chance = (uint32_t)(faults[which].chance * MILLION + 0.5);
-        net->luck[which].left = faults[which].budget;
+        switch_on(net, which);
         if (value != NULL) why = read_luck(&net->luck[which], value + 1, size);
     } else if (given == &seen->calm) {
         if (value == NULL || !read_decimal(value + 1, size, &millionths)) why = "expected calm=SECONDS";
@@ -141,11 +140,8 @@ static int read_faults(saros_net *net, const char *list) {
         if (list[length] == 0) break;
         list += length + 1;
     }
-    for (int i = 0; seen.chaos && i < SAROS_FAULT_KINDS; i++) {
-        if (seen.given[i] || saros_world_draw(net, 1) == 0) continue;
-        net->luck[i].chance = (uint32_t)(faults[i].chance * MILLION + 0.5);
-        net->luck[i].left = faults[i].budget;
-    }
+    for (int i = 0; seen.chaos && i < SAROS_FAULT_KINDS; i++)
+        if (!seen.given[i] && saros_world_draw(net, 1) == 1) switch_on(net, i);
     return 0;
 }
 

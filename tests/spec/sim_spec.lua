@@ -190,6 +190,30 @@ describe("saros.sim", function()
       end)
    end)
 
+   it("takes nothing but what it expects, and is the same world afterwards", function()
+      local odd = { false, true, -1, 0.5, math.maxinteger, 0 / 0, math.huge, "", "localhost", ("x"):rep(100), "a\0b", {}, print,
+         coroutine.create(print), io.stdout }
+      world(function()
+         sim.host("a")
+         for name, fn in pairs(sim) do
+            for i = 1, #odd do
+               saros.pcall(fn, odd[i])
+               if name ~= "on" then saros.pcall(fn, "a", odd[i]) end
+               saros.pcall(fn, "a", odd[i], odd[#odd - i + 1], odd[i])
+               saros.pcall(fn, "a", "localhost", odd[i], odd[#odd - i + 1])
+            end
+         end
+         sim.calm()
+         sim.latency("a", "localhost", 0)
+         local server = shout("a:1")
+         local stream <close> = assert(saros.connect("a:1"))
+         stream:write("still here\n")
+         assert.are.equal("STILL HERE", stream:read())
+         stream:close()
+         server:shutdown(1)
+      end, { faults = "chaos" })
+   end)
+
    it("advances the clock without giving way: what falls due is told afterwards, in its order", function()
       world(function()
          local log = kit.log()

@@ -186,6 +186,30 @@ case("has loops of its own on every driver that opens", function()
    assert(opened >= 2)
 end)
 
+case("has a simulated world, also where saros.sim is what is required", function()
+   local output, status = child([[
+      package.loaded.saros = nil
+      local sim = require "saros.sim"
+      print(sim == saros.sim, sim == require "saros".sim)
+      local loop <close> = saros.loop{driver = "sim", seed = 42}
+      print(loop:run(function()
+         sim.install()
+         sim.host("db")
+         local server = assert(saros.serve("db:1", function(stream) stream:write(stream:read():upper(), "\n") end))
+         local stream <close> = assert(saros.connect("db:1"))
+         stream:write("hello\n")
+         local answer = stream:read()
+         stream:close()
+         server:shutdown(10)
+         saros.sleep(86400)
+         return answer, os.date("%Y-%m-%d", os.time()), math.random(1000)
+      end))
+      print(os.time() > 1767225600 + 86400)]])
+   equal(0, status)
+   math.randomseed(42)
+   equal("true\ttrue\nHELLO\t2026-01-02\t" .. math.random(1000) .. "\ntrue\n", output)
+end)
+
 case("names a deadlock", function()
    raises("deadlock", saros.run, function() saros.future():await() end)
 end)
