@@ -194,7 +194,7 @@ describe("a run in a simulated world", function()
       has(output, "\n12.500000      resume   task-1 timer -> 0\n")
    end)
 
-   it("says in its trace's first line whether it fixes the order of tables, and does so then", function()
+   it("says in its trace's first line whether it fixes the order of tables, and does so then, and the collector's times too", function()
       local first = trace("tables", "--seed", "1")
       local line = first:match("^[^\n]*")
       if line:find("the order of pairs() is not fixed", 1, true) then
@@ -205,5 +205,8 @@ describe("a run in a simulated world", function()
       if line:find("addresses are not fixed", 1, true) then return pending("addresses cannot be fixed here") end
       assert.are.equal("simulated: seed 1, faults none", line)
       for _ = 1, 20 do same(first, trace("tables", "--seed", "1")) end
+      first = trace("garbage", "--seed", "1")
+      has(first, "\tis gone\t")
+      for _ = 1, 5 do same(first, trace("garbage", "--seed", "1")) end
    end)
 end)

@@ -191,7 +191,7 @@ describe("saros.sim", function()
    end)
 
    it("takes nothing but what it expects, and is the same world afterwards", function()
-      local odd = { false, true, -1, 0.5, math.maxinteger, 0 / 0, math.huge, "", "localhost", ("x"):rep(100), "a\0b", {}, print,
+      local odd = { false, true, -1, 0.5, math.maxinteger, 0 / 0, math.huge, "", "localhost", ("x"):rep(100), "a\0b", {}, function() end,
          coroutine.create(print), io.stdout }
       world(function()
          sim.host("a")
