@@ -116,7 +116,7 @@ static int method_gc(lua_State *L) {
  * never be an address. 0, or the error of a name that leads nowhere. */
 static int read_address(lua_State *L, saros_rt *rt, int arg, saros_address *address) {
     const char *why = NULL, *host = NULL;
-    size_t      length, host_length;
+    size_t      length, host_length = 0;
     int         is;
     if (lua_istable(L, arg)) {
         static const char *const names[] = {"host", "port", "path", NULL};

@@ -224,13 +224,11 @@ static int place_closed(lua_State *L) {
     return 0;
 }
 
-static size_t host_index(saros_rt *rt, const char *name) {
-    const char *was = saros_sim_where(rt->loop), *wanted;
-    size_t      i = 0;
-    saros_sim_on(rt->loop, name);
-    wanted = saros_sim_where(rt->loop);
-    saros_sim_on(rt->loop, was);
-    while (saros_sim_host_at(rt->loop, i) != wanted) i++;
+/* Its name has been checked. */
+static uint16_t host_index(saros_loop *loop, const char *name) {
+    uint16_t i = 0;
+    saros_sim_on(loop, name); /* leave() says it anew each time */
+    while (saros_sim_host_at(loop, i) != saros_sim_where(loop)) i++;
     return i;
 }
 
@@ -247,7 +245,7 @@ static int on(lua_State *L) {
     self->before = task->host;
     lua_replace(L, 1);
     lua_toclose(L, 1);
-    task->host = (uint16_t)host_index(rt, name);
+    task->host = host_index(rt->loop, name);
     lua_callk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, saros_all_results);
     return saros_all_results(L, LUA_OK, 1);
 }
@@ -294,8 +292,10 @@ static int random(lua_State *L) {
         lua_pushnumber(L, (lua_Number)(saros_random(rt->loop) >> 11) * 0x1p-53);
         return 1;
     }
+    if (count == 1 && high == 0) low = LUA_MININTEGER, high = LUA_MAXINTEGER;
     luaL_argcheck(L, low <= high, count, "nothing is in this interval");
-    lua_pushinteger(L, (lua_Integer)((uint64_t)low + draw(rt->loop, (uint64_t)high - (uint64_t)low)));
+    uint64_t drawn = (uint64_t)low + draw(rt->loop, (uint64_t)high - (uint64_t)low);
+    lua_pushinteger(L, (lua_Integer)drawn);
     return 1;
 }
 
