@@ -63,7 +63,7 @@ static void close_handle(sim_driver *self, saros_handle *handle) {
     handle->os = SAROS_NO_HANDLE;
 }
 
-/* The first step of what opens a handle. 0, an error, or SAROS_EAGAIN: under way. */
+/* The first step of what opens a handle. 0: there is a socket now; or an error, and there is none. */
 static int begin(sim_driver *self, saros_op *op) {
     saros_socket *made = NULL;
     op->handle->word = 0;
@@ -134,7 +134,7 @@ static void sim_submit(void *driver, saros_op *op) {
     if (is_for_later(self, op)) {
         saros_net_changed(net, socket_of(op->handle));
         result = SAROS_EAGAIN;
-    } else if (result == 0 || op->handle->word != 0) {
+    } else if (result == 0) {
         result = attempt(self, op);
     }
     if (result == SAROS_EAGAIN) saros_trace(net->loop, SAROS_ON_PARK, op, 0);

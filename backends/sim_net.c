@@ -79,7 +79,8 @@ saros_time saros_net_next(const saros_net *net) { return net->on_the_way > 0 ? n
 
 /* There is room in `changed` for every socket, so noting never fails. */
 static bool reserve_change(saros_net *net) {
-    void *changed = grow(net, net->changed, &net->changes_room, net->count + 1, sizeof *net->changed);
+    void *changed =
+        grow(net, net->changed, &net->changes_room, net->count + 1, sizeof *net->changed); /* NOLINT: pointers */
     if (changed != NULL) net->changed = changed;
     return changed != NULL;
 }
@@ -137,7 +138,7 @@ static void release(saros_net *net, saros_socket *socket) {
 void saros_net_free(saros_net *net) {
     while (net->streams != NULL) free_socket(net, net->streams);
     while (net->listeners != NULL) free_socket(net, net->listeners);
-    saros_realloc(net->loop, net->changed, net->changes_room * sizeof *net->changed, 0);
+    saros_realloc(net->loop, net->changed, net->changes_room * sizeof *net->changed, 0); /* NOLINT */
     saros_realloc(net->loop, net->segments, net->segments_room * sizeof *net->segments, 0);
 }
 
@@ -190,15 +191,11 @@ static void fail(saros_net *net, saros_socket *socket, int error) {
     saros_net_changed(net, socket);
 }
 
-static bool arrive(saros_net *net, const saros_segment *segment);
+static bool is_near(const saros_socket *socket) { return socket->name.family == SAROS_UNIX; }
 
 static void transmit(saros_net *net, saros_socket *to, enum saros_segment_kind kind, int error) {
     saros_segment segment = {.to = to, .kind = (uint8_t)kind, .error = error, .upto = to->sent, .order = net->orders++};
-    if (to->name.family == SAROS_UNIX) {
-        arrive(net, &segment);
-        return;
-    }
-    segment.at = net->clock + saros_world_latency(net, to->host, to->other);
+    segment.at = net->clock + (is_near(to) ? 0 : saros_world_latency(net, to->host, to->other));
     if (segment.at < to->latest) segment.at = to->latest;
     to->latest = segment.at;
     push(net, segment);
@@ -290,6 +287,11 @@ void saros_net_deliver(saros_net *net) {
     }
 }
 
+/* To a Unix socket there is no way: what a call has sent has arrived when it ends. */
+static void deliver_near(saros_net *net, const saros_socket *socket) {
+    if (is_near(socket)) saros_net_deliver(net);
+}
+
 /* ---- the calls: beginning and ending -------------------------------------------------------------------------- */
 
 int saros_net_listen(saros_net *net, saros_socket **made, saros_address *address, size_t backlog) {
@@ -335,34 +337,29 @@ static int source(saros_net *net, saros_address *target, saros_address *name, ui
     return name->port > 0 ? 0 : SAROS_EADDRNOTAVAIL;
 }
 
-/* There is no way that a connect could be on: it is there, or it is not. */
-static int connect_unix(saros_net *net, saros_socket *client) {
-    bool listening = listener_at(net, client->host, &client->target, false) != NULL;
-    if (!listening && client->target.at.path[0] != 0) return SAROS_ENOENT;
-    if (!knock(net, client)) return SAROS_ECONNREFUSED; /* a full queue; as Linux does without waiting: connect(2) */
-    return saros_net_connected(client);
+/* Why a Unix socket cannot be connected to, or 0; a full queue is as Linux has it without waiting: connect(2), EAGAIN. */
+static int unreachable(const saros_net *net, const saros_address *target) {
+    const saros_socket *listener = listener_at(net, net->here, target, false);
+    if (listener == NULL) return target->at.path[0] == 0 ? SAROS_ECONNREFUSED : SAROS_ENOENT;
+    return listener->queued == listener->most ? SAROS_ECONNREFUSED : 0;
 }
 
 int saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address) {
     saros_address target = *address, name = {.family = address->family};
     bool          near = address->family == SAROS_UNIX;
     uint32_t      other = net->here;
-    int           error = near ? 0 : source(net, &target, &name, &other);
+    int           error = near ? unreachable(net, &target) : source(net, &target, &name, &other);
     if (error < 0) return error;
     saros_socket *client = make_socket(net, &name, net->here, false);
     if (client == NULL) return SAROS_ENOMEM;
     client->target = target;
     client->other = other;
     client->connecting = true;
-    if (near && (error = connect_unix(net, client)) < 0) {
-        saros_net_close(net, client);
-        return error;
-    }
     *made = client;
-    if (near) return 0;
-    maybe_swallow(net, client);
+    if (!near) maybe_swallow(net, client);
     transmit(net, client, SAROS_SEGMENT_SYN, 0);
-    return SAROS_EAGAIN;
+    deliver_near(net, client);
+    return 0;
 }
 
 int saros_net_connected(saros_socket *socket) { return socket->connecting ? SAROS_EAGAIN : told_once(socket); }
@@ -373,26 +370,31 @@ int saros_net_name(const saros_socket *socket, bool peer, saros_address *address
     return 0;
 }
 
-static void finish(saros_net *net, saros_socket *socket, bool reset) {
-    saros_socket *peer = socket->peer, *queued;
+static void drop(saros_net *net, saros_socket *socket, bool reset) {
+    saros_socket *peer = socket->peer;
     if (socket->changed > 0) net->changed[socket->changed - 1] = NULL;
     socket->changed = 0;
     socket->handle = NULL;
     socket->closed = true;
-    while ((queued = socket->first) != NULL) { /* whom nobody accepted */
-        socket->first = queued->behind;
-        finish(net, queued, true);
-    }
     if (peer != NULL && !socket->dead) {
         if (reset || socket->arrived > socket->taken) doom(net, peer, SAROS_ECONNRESET);
         else if (!socket->shut) transmit(net, peer, SAROS_SEGMENT_FIN, 0);
     }
     free_bytes(net, socket);
+    bool near = is_near(socket);
     release(net, socket);
+    if (near) saros_net_deliver(net);
 }
 
-void saros_net_close(saros_net *net, saros_socket *socket) { finish(net, socket, false); }
-void saros_net_reset(saros_net *net, saros_socket *socket) { finish(net, socket, true); }
+void saros_net_close(saros_net *net, saros_socket *socket) {
+    for (saros_socket *queued = socket->first, *behind; queued != NULL; queued = behind) { /* whom nobody accepted */
+        behind = queued->behind;
+        drop(net, queued, true);
+    }
+    drop(net, socket, false);
+}
+
+void saros_net_reset(saros_net *net, saros_socket *socket) { drop(net, socket, true); }
 
 /* ---- the calls: bytes ----------------------------------------------------------------------------------------- */
 
@@ -433,11 +435,10 @@ int64_t saros_net_recv(saros_net *net, saros_socket *socket, void *buffer, size_
 
 /* Sends the news of that many more bytes. Where the connection is to break, it does instead. */
 static void announce(saros_net *net, saros_socket *to, size_t size) {
-    bool far = to->name.family != SAROS_UNIX;
     for (int cuts = 1; size > 0; cuts++) {
         size_t piece = size < SEGMENT ? size : SEGMENT;
-        if (far) maybe_swallow(net, to);
-        if (far && saros_world_fault(net, SAROS_FAULT_RESET)) {
+        if (!is_near(to)) maybe_swallow(net, to);
+        if (!is_near(to) && saros_world_fault(net, SAROS_FAULT_RESET)) {
             doom(net, to, SAROS_ECONNRESET);
             doom(net, to->peer, SAROS_ECONNRESET);
             to->sent += size; /* they were taken: what is sent before the reset is noticed stands behind them */
@@ -454,7 +455,7 @@ int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, s
     saros_socket *to = socket->peer;
     if (socket->error < 0) return told_once(socket);
     if (socket->shut || socket->dead) return SAROS_EPIPE;
-    if (to->closed && to->name.family == SAROS_UNIX) return SAROS_EPIPE;
+    if (to->closed && is_near(to)) return SAROS_EPIPE;
     size_t room = WINDOW - (size_t)(to->sent - to->taken);
     if (room == 0 && !to->closed) return SAROS_EAGAIN;
     if (!reserve(net, MOST_CUTS)) return SAROS_ENOMEM;
@@ -467,6 +468,7 @@ int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, s
     size = some_of(net, size < room ? size : room);
     copy(to, to->sent, (char *)(uintptr_t)data, size, false);
     announce(net, to, size);
+    deliver_near(net, to);
     return (int64_t)size;
 }
 
@@ -474,5 +476,6 @@ int saros_net_shutdown(saros_net *net, saros_socket *socket) {
     if (socket->dead) return SAROS_ENOTCONN;
     if (!socket->shut && !socket->peer->closed) transmit(net, socket->peer, SAROS_SEGMENT_FIN, 0);
     socket->shut = true;
+    deliver_near(net, socket);
     return 0;
 }

@@ -115,7 +115,7 @@ typedef struct saros_net {
 
 int saros_net_listen(saros_net *net, saros_socket **made, saros_address *address, size_t backlog);
 int saros_net_accept(saros_net *net, saros_socket *listener, saros_socket **accepted);
-/* 0, an error, or SAROS_EAGAIN: under way, and saros_net_connected tells. */
+/* 0: it is under way; saros_net_connected tells how far: 0, an error, or SAROS_EAGAIN. */
 int     saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address);
 int     saros_net_connected(saros_socket *socket);
 bool    saros_net_readable(const saros_socket *socket);
