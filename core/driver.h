@@ -44,6 +44,8 @@ SAROS_API void *saros_driver_state(saros_loop *loop, const saros_driver *driver)
 SAROS_API uint64_t saros_random(saros_loop *loop);
 /* For wait: may somebody outside still post? Until then nothing is a deadlock, whatever else stands still. */
 SAROS_API bool saros_held(saros_loop *loop);
+/* For now: is it only the trace hook that asks? Then nothing may change by it. */
+SAROS_API bool saros_watched(const saros_loop *loop);
 
 /* Is it a receive that waits for readiness only? */
 static inline bool saros_is_lent(const saros_op *op) { return op->kind == SAROS_OP_RECV && op->buffer == NULL; }

@@ -62,6 +62,8 @@ uint64_t saros_random(saros_loop *loop) {
     return x ^ (x >> 31);
 }
 
+bool saros_watched(const saros_loop *loop) { return loop->watched; }
+
 bool saros_held(saros_loop *loop) { return atomic_load(&loop->door.holds) > 1 || saros_door_knocked(loop); }
 
 void *saros_driver_state(saros_loop *loop, const saros_driver *driver) {

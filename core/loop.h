@@ -36,6 +36,7 @@ struct saros_loop {
     unsigned            turns;      /* since the driver was asked */
     saros_time          asked;      /* when it was */
     bool                running, stopping, stopped, closing;
+    bool                watched; /* the trace hook runs */
     int                 broken; /* the error of a driver that failed for good */
     saros_os_handle     pollable;
     bool                polled; /* somebody has asked for it */
@@ -60,7 +61,10 @@ void saros_free_loop(saros_loop *loop);
 
 /* The one trace hook; a test and nothing else where nobody watches. */
 static inline void saros_see(saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result) {
-    if (loop->config.trace != NULL) loop->config.trace(loop->config.user, loop, event, op, result);
+    if (loop->config.trace == NULL) return;
+    loop->watched = true;
+    loop->config.trace(loop->config.user, loop, event, op, result);
+    loop->watched = false;
 }
 
 /* loop.c: asks the driver, blocking for at most `timeout`; what this brings is in the ready queue. 0, or the error

@@ -178,7 +178,7 @@ enum saros_event {
 typedef void *(*saros_alloc_fn)(void *user, void *ptr, size_t osize, size_t nsize);
 /* What would otherwise go to stderr: one message, without a newline at its end. */
 typedef void (*saros_report_fn)(void *user, const char *text);
-/* op is NULL for SAROS_ON_WAIT, where result is the time-out (SAROS_FOREVER: none). Must not call the loop. */
+/* op is NULL for SAROS_ON_WAIT, where result is the time-out (SAROS_FOREVER: none). Must not call the loop, but for saros_now. */
 typedef void (*saros_trace_fn)(void *user, saros_loop *loop, enum saros_event event, const saros_op *op,
                                int64_t result);
 

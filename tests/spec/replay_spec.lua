@@ -188,6 +188,17 @@ describe("a run in a simulated world", function()
       same(first, (kit.shell("FOO=" .. ("x"):rep(5000) .. " LC_ALL=C TZ=Asia/Tokyo " .. command .. " 2>&1 | cat")))
    end)
 
+   it("is the same whether it is traced or not, also where it is busy for so long that time goes on by itself", function()
+      local busy = [[
+         local task = saros.spawn(function() for _ = 1, 30000 do saros.sleep(0) end end)
+         saros.sleep(0.001)
+         task:await()
+         print(saros.now())]]
+      local output = script(busy)
+      assert.is_truthy(tonumber(output) > 0.001)
+      assert.are.equal(output, script(busy, "--trace"):match("\n([%d.]+\n)[^\n]*$") or "")
+   end)
+
    it("shows virtual times, from 0 on", function()
       local output = script("saros.sleep(12.5) print 'up'", "--trace")
       has(output, "\n 0.000000      submit   task-1 timer, due in 12500.000 ms\n")

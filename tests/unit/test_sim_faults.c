@@ -333,8 +333,10 @@ static void without_memory_it_says_so_and_leaks_nothing(void **state) {
                 if (error == 0) error = saros_sim_link(w->loop, "a", NULL, SAROS_SIM_CUT);
                 p.address = (saros_address){.family = SAROS_INET, .at = {.ip = {127, 0, 0, 1}}};
                 if (error == 0) error = (int)perform(w, SAROS_OP_LISTEN, &p.listener, &p.address, 0);
-                if (error == 0) start(w, &accept_op, SAROS_OP_ACCEPT, &p.listener, &accepted, 0);
-                if (error == 0) error = (int)perform(w, SAROS_OP_CONNECT, &p.client, &p.address, 0);
+                if (error == 0) {
+                    start(w, &accept_op, SAROS_OP_ACCEPT, &p.listener, &accepted, 0);
+                    error = (int)perform(w, SAROS_OP_CONNECT, &p.client, &p.address, 0);
+                }
                 if (error == 0) error = (int)perform(w, SAROS_OP_SEND, &p.client, buffer, 5000);
                 w->memory.fail_from = 0;
                 if (error > 0) assert_int_equal(perform(w, SAROS_OP_SEND, &p.client, buffer, 50000), 50000);
