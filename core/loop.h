@@ -37,7 +37,7 @@ struct saros_loop {
     saros_time          asked;      /* when it was */
     bool                running, stopping, stopped, closing;
     bool                watched; /* the trace hook runs */
-    int                 broken; /* the error of a driver that failed for good */
+    int                 broken;  /* the error of a driver that failed for good */
     saros_os_handle     pollable;
     bool                polled; /* somebody has asked for it */
     char               *scratch;
