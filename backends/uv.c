@@ -1,29 +1,22 @@
 /* uv.c: the driver on libuv's uv_poll_t, in a private uv_loop.
  *
  * What is wrong with libuv for this, and how this copes:
+ *   What goes wrong late it answers with abort(). A start is only noted, and the kernel hears of it in the next uv_run,
+ *   where a refusal ends the process. So starts are noted here instead, and uv_wait looks at each descriptor (is it
+ *   open, is it a socket?) just before libuv does. Whether the kernel has room is asked when a number is first seen
+ *   (uv_poll_init); if it runs out of it later, or uv_run cannot wait at all, libuv still aborts.
+ *   A foreign loop that polls uv_backend_fd would not see what is only noted: so each start makes it readable by a wake,
+ *   until the next step. What we offer is a copy whose number never changes.
+ *   A uv_poll_t is for one descriptor, and its memory must outlive a uv_run after its closing. So there is one for each
+ *   number, made when that is first watched, used again by whoever gets the number, and closed with the driver.
+ *   A registration that a copy of a descriptor keeps alive after close() is reported to nobody, for ever, inside uv_run.
+ *   Where a descriptor is not what it was, uv_loop_fork makes the set anew: it is meant for another case, but does that.
+ *   An error stops a uv_poll_t, and is always called UV_EBADF: it is started again, and the call tells what it was.
+ *   Timers count milliseconds from a time that libuv remembers, and one found due when UV_RUN_ONCE begins does not keep it
+ *   from blocking. Ours is set to an absolute time, rounded up, and stops the run. A signal alone does not end a wait.
+ *   It allocates with malloc; uv_replace_allocator is for the whole process, and not ours to call.
  *
- * What it cannot do it answers with abort(): a start is only noted, and handed to the kernel in the next uv_run, where a
- * refusal ends the process. So starts are noted here instead; uv_wait looks at each descriptor (is it open, is it a
- * socket?) just before libuv does, and tells who waits on a bad one. What a kernel refuses for want of memory or of
- * watches is asked when a number is first seen (uv_poll_init); later, and where uv_run cannot wait at all, it aborts.
- *
- * As noted starts are not in the kernel yet, a foreign loop that polls uv_backend_fd would not see them: each makes it
- * readable by a wake, until the next step applies it. The descriptor offered is a copy whose number never changes.
- *
- * A uv_poll_t is for one descriptor, and its memory must outlive a uv_run after its closing. So there is one for each
- * number, made when that is first watched, used again by whoever gets the number, and closed with the driver.
- *
- * A registration that a copy of a descriptor keeps alive after close() is reported to nobody, for ever, inside uv_run.
- * Where the descriptor is not what it was, uv_loop_fork makes the set anew: it is meant for another case, but does that.
- *
- * An error stops a uv_poll_t, and is always called UV_EBADF: it is started again, and the call tells what it was.
- * Timers count in milliseconds from a time that libuv remembers; one found due at the start of UV_RUN_ONCE does not
- * keep it from blocking. Ours is set to an absolute time, rounded up, and stops the run. A signal alone does not end a
- * wait without a time-out; a wake does.
- *
- * libuv allocates with malloc: uv_replace_allocator is for the whole process, and not ours to call.
- *
- * Nothing is linked with libuv; it is loaded when a loop is opened on this driver, and let go with it. Linked, it costs
+ * Nothing is linked with libuv: it is loaded when a loop is opened on this driver, and let go with it. Linked, it costs
  * each start of the host 6 %, and each host of libsaros.a and each stock Lua that loads saros.so would have to have it. */
 #include <dlfcn.h>
 #include <errno.h>
@@ -50,7 +43,7 @@
 
 typedef struct libuv {
     void *library;
-#define FUNCTION(name) __typeof__(&uv_##name) name;
+#define FUNCTION(name) __typeof__ (&uv_##name)(name);
     FUNCTIONS(FUNCTION)
 #undef FUNCTION
 } libuv;
@@ -95,40 +88,38 @@ static int with_room(uv_driver *self, int (*call)(uv_loop_t *loop), int room) {
     return error;
 }
 
-/* Is the descriptor still what it was when it was first watched? If not, what it was may still be registered. */
+/* Is it still the file that it was? If not while it is watched, what it was may still be registered. False: no socket. */
 static bool inspect(uv_driver *self, watcher *w) {
     struct stat now;
-    int         fd = self->reactor.slots[w->slot].os;
-    bool        usable = fstat(fd, &now) == 0 && (w->slot == 0 || S_ISSOCK(now.st_mode));
+    bool        usable = fstat(self->reactor.slots[w->slot].os, &now) == 0 && (w->slot == 0 || S_ISSOCK(now.st_mode));
     if (usable && now.st_dev == w->device && now.st_ino == w->inode) return true;
     self->stale = self->stale || w->wanted != 0;
     if (usable) w->device = now.st_dev, w->inode = now.st_ino;
     return usable;
 }
 
-static int find(uv_driver *self, int fd, watcher **out) {
+/* The one of a number; NULL with *error. */
+static watcher *find(uv_driver *self, int fd, int *error) {
+    *error = SAROS_ENOMEM;
     if ((size_t)fd >= self->room) {
         size_t room = self->room > 0 ? self->room : 16, unit = sizeof(watcher *);
         while (room <= (size_t)fd) room *= 2;
         watcher **more = saros_realloc(self->reactor.loop, self->watchers, self->room * unit, room * unit);
-        if (more == NULL) return SAROS_ENOMEM;
+        if (more == NULL) return NULL;
         for (size_t i = self->room; i < room; i++) more[i] = NULL;
         self->watchers = more;
         self->room = room;
     }
-    if (self->watchers[fd] == NULL) {
-        watcher *w = saros_realloc(self->reactor.loop, NULL, 0, sizeof *w);
-        if (w == NULL) return SAROS_ENOMEM;
-        *w = (watcher){.wanted = 0};
-        int error = self->uv.poll_init(&self->loop, &w->poll, fd); /* this asks the kernel, and does not abort */
-        if (error < 0) {
-            saros_realloc(self->reactor.loop, w, sizeof *w, 0);
-            return from_uv(error);
-        }
-        self->watchers[fd] = w;
-    }
-    *out = self->watchers[fd];
-    return 0;
+    watcher *w = self->watchers[fd];
+    if (w != NULL) return w;
+    w = saros_realloc(self->reactor.loop, NULL, 0, sizeof *w);
+    if (w == NULL) return NULL;
+    *w = (watcher){.wanted = 0};
+    int failed = self->uv.poll_init(&self->loop, &w->poll, fd); /* this asks the kernel, and does not abort */
+    if (failed == 0) return self->watchers[fd] = w;
+    *error = from_uv(failed);
+    saros_realloc(self->reactor.loop, w, sizeof *w, 0);
+    return NULL;
 }
 
 /* To be started, or started anew, before the next uv_run. */
@@ -141,20 +132,18 @@ static void change(uv_driver *self, watcher *w) {
 
 static int uv_watch(saros_reactor *reactor, uint32_t slot, unsigned was, unsigned now) {
     uv_driver *self = (uv_driver *)reactor;
-    watcher   *w;
-    int        error = find(self, reactor->slots[slot].os, &w);
-    if (error < 0) return error;
-    bool ours = w->wanted != 0 && w->slot == slot;
+    int        error;
+    watcher   *w = find(self, reactor->slots[slot].os, &error);
+    if (w == NULL) return error;
     if (now == 0) {
-        if (!ours) return 0; /* closed behind our back, and another handle has the number */
+        if (w->slot != slot) return 0; /* closed behind our back, and another handle has the number */
         inspect(self, w);
         w->wanted = 0;
         return from_uv(self->uv.poll_stop(&w->poll));
     }
-    if (!ours) {
-        if (w->wanted != 0) reactor->slots[w->slot].interest = 0; /* the same, seen from the other handle */
+    if (w->wanted == 0 || w->slot != slot) {
         w->slot = slot;
-        if (!inspect(self, w)) return SAROS_EBADF;
+        inspect(self, w); /* to know it again */
     }
     w->wanted = now;
     change(self, w);
@@ -168,9 +157,8 @@ static void on_ready(uv_poll_t *poll, int status, int said) {
     unsigned   events = 0;
     if (said & UV_READABLE) events |= SAROS_IN;
     if (said & UV_WRITABLE) events |= SAROS_OUT;
-    if (said & UV_DISCONNECT) events |= SAROS_END;
+    if (said & UV_DISCONNECT || status < 0) events |= SAROS_END;
     if (status < 0) {
-        events |= SAROS_END;
         change(self, w);
         saros_reactor_wake(self);
     }
@@ -199,17 +187,17 @@ static void apply(uv_driver *self) {
     }
 }
 
-static int rebuild(uv_driver *self) {
-    for (size_t fd = 0; fd < self->room; fd++) {
-        watcher *w = self->watchers[fd];
-        if (w != NULL && w->wanted != 0 && !inspect(self, w)) lose(self, w);
-    }
-    self->stale = false;
+/* A new set in the kernel, for what still is what it was. */
+static int make_anew(uv_driver *self) {
     int error = with_room(self, self->uv.loop_fork, 0);
     self->broken = error < 0;
     if (error < 0) return from_uv(error);
     if (dup2(self->uv.backend_fd(&self->loop), self->pollable) < 0) return saros_error_from_os(errno);
     fcntl(self->pollable, F_SETFD, FD_CLOEXEC);
+    for (size_t fd = 0; fd < self->room; fd++)
+        if (self->watchers[fd] != NULL && self->watchers[fd]->wanted != 0) change(self, self->watchers[fd]);
+    apply(self);
+    self->stale = false;
     return 0;
 }
 
@@ -217,10 +205,8 @@ static int uv_wait(void *driver, saros_time timeout) {
     uv_driver *self = driver;
     self->told = false;
     apply(self);
-    if (self->stale) {
-        int error = rebuild(self);
-        if (error < 0) return error;
-    }
+    int error = self->stale ? make_anew(self) : 0;
+    if (error < 0) return error;
     bool block = timeout > 0 && !self->told;
     if (block && timeout != SAROS_FOREVER) {
         uint64_t due = (self->uv.hrtime() + (uint64_t)timeout + 999999) / 1000000, now = self->uv.now(&self->loop);
@@ -243,7 +229,7 @@ static void dispose(uv_driver *self) {
     }
     for (size_t fd = 0; fd < self->room; fd++)
         if (self->watchers[fd] != NULL) saros_realloc(self->reactor.loop, self->watchers[fd], sizeof(watcher), 0);
-    saros_realloc(self->reactor.loop, self->watchers, self->room * sizeof *self->watchers, 0);
+    saros_realloc(self->reactor.loop, self->watchers, self->room * sizeof(watcher *), 0);
     if (self->pollable >= 0) close(self->pollable);
 }
 

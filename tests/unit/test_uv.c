@@ -44,8 +44,8 @@ static void too_few_descriptors_for_libuv_are_a_refusal(void **state) {
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     close(highest);
     low = before;
-    for (int more = 0; more < 20; more++) {
-        low.rlim_cur = (rlim_t)(highest + more);
+    low.rlim_cur = (rlim_t)highest;
+    for (int more = 0; more < 20; more++, low.rlim_cur++) {
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
         int error = world_open(w, "uv", NULL);
         setrlimit(RLIMIT_NOFILE, &before);
