@@ -17,6 +17,8 @@
 --   5. Several who come in an order of chance (clients, producers) are logged in lanes of their own, or sorted.
 --   6. What is a matter of chance all the same is not logged: how many bytes had been sent, how late something was, whether
 --      a connection that is gone is already known to be reset.
+--   7. Tasks that a step has started have ended when the step has; the end of the program would cut them off. But for
+--      those that are there to be left over: they have begun to wait, for good.
 --
 -- A statement is a table entry {name, weight, make}. make(g, s, lane) adds to step s: s:put(lane, code) where LOG( begins a
 -- log entry of the step and ID is its number; g:nest(s, lane) puts a few lone statements there; g:connection(s) and

@@ -61,10 +61,11 @@ function Runner:play(text, drivers, seed)
    return results
 end
 
-function Runner:allowed_kinds(driver)
+-- What need not be equal on the two: the rows of one or the other, by kind.
+function Runner:allowed_kinds(drivers)
    local kinds = {}
    for _, row in ipairs(self.o.allowed) do
-      if row.driver == driver then kinds[row.kind] = row end
+      if row.driver == drivers[1] or row.driver == drivers[2] then kinds[row.kind] = row end
    end
    return kinds
 end
@@ -77,7 +78,7 @@ function Runner:shrink(program, drivers, without)
    local function differs(set)
       tries = tries + 1
       local results = self:play(generate.render(program, set), drivers, program.seed)
-      return #compare.differing(results[1], results[2], self:allowed_kinds(drivers[2])) > 0
+      return #compare.differing(results[1], results[2], self:allowed_kinds(drivers)) > 0
    end
    local size = #generate.remaining(program, without) // 2
    while size >= 1 and tries < 200 do
@@ -110,7 +111,7 @@ function Runner:explain(program, drivers, without)
    local tell = self.o.tell
    local text = generate.render(program, without)
    local results = self:play(text, drivers, program.seed)
-   local names = compare.differing(results[1], results[2], self:allowed_kinds(drivers[2]))
+   local names = compare.differing(results[1], results[2], self:allowed_kinds(drivers))
    if #names == 0 then
       tell("   the difference did not come again: it is a race, in a driver or in the program")
       return
@@ -139,14 +140,14 @@ function Runner:seed(seed, without, shrinks)
    end
    for i = 2, #o.drivers do
       local driver = o.drivers[i]
-      local kinds = self:allowed_kinds(driver)
+      local pair = { o.drivers[1], driver }
+      local kinds = self:allowed_kinds(pair)
       for kind, row in pairs(kinds) do
          if compare.differs_in(results[1], results[i], kind) then self.used[row] = true end
       end
       local names = compare.differing(results[1], results[i], kinds)
       if #names > 0 then
          bad = bad + 1
-         local pair = { o.drivers[1], driver }
          tell(("seed %d: %s differs from %s"):format(seed, driver, pair[1]))
          tell(compare.side_by_side(names, pair[1], results[1], driver, results[i]))
          local fewer = setmetatable({}, nil)
@@ -164,12 +165,16 @@ end
 
 local ALWAYS = { ["end"] = true, exit = true, report = true }
 
--- The rows of the table that nothing needs, although their driver ran and their kind of statement came up.
+-- The rows of the table that nothing needs, although their kind of statement came up, and their driver was compared with
+-- one that has no such row.
 function Runner:superfluous()
-   local rows, here = {}, {}
-   for _, driver in ipairs(self.o.drivers) do here[driver] = true end
+   local rows, here, like_first = {}, {}, {}
+   for i = 2, #self.o.drivers do here[self.o.drivers[i]] = true end
    for _, row in ipairs(self.o.allowed) do
-      local tried = here[row.driver] and (self.seen[row.kind] or ALWAYS[row.kind])
+      if row.driver == self.o.drivers[1] then like_first[row.kind] = true end
+   end
+   for _, row in ipairs(self.o.allowed) do
+      local tried = here[row.driver] and not like_first[row.kind] and (self.seen[row.kind] or ALWAYS[row.kind])
       if tried and not self.used[row] then rows[#rows + 1] = row end
    end
    return rows

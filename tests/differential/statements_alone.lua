@@ -229,11 +229,13 @@ statement("gather", 3, function(g, s, lane)
    for i = 1, count do
       s:put(lane, "named(%q, function()", name_of(s, lane, "-" .. i))
       g:nest(s, lane, 1)
+      if fails and i < count then s:put(lane, "signal('ID %d')", i) end
       s:put(lane, fails and i == count and "error('one fails', 0)" or "return %d", i)
       s:put(lane, "end)%s", i < count and "," or "")
    end
    s:put(lane, "))")
    if fails then
+      for i = 1, count - 1 do s:put(lane, "wait('ID %d')", i) end -- they go on
       s:put(lane, "LOG(attempt(function()")
       s:put(lane, "local got = saros.gather({ function() error('a', 0) end, function() return 2 end }, { return_errors = true })")
       s:put(lane, "return got.n, got[1], got[2]")

@@ -50,15 +50,16 @@ end)
 statement("several producers", 2, function(g, s)
    local a, b = g:two_lanes()
    local producers, each = g.draw:between(2, 3), g.draw:number(4)
-   s:put(a, "v.q_ID = saros.queue(%d) signal('ID')", g.draw:number(2))
+   s:put(a, "v.q_ID, v.t_ID = saros.queue(%d), {} signal('ID')", g.draw:number(2))
    for k = 1, producers do
-      s:put(a, "child(%q, function()", name_of(s, a, "-" .. k))
+      s:put(a, "v.t_ID[%d] = child(%q, function()", k, name_of(s, a, "-" .. k))
       s:put(a, "for i = 1, %d do", each)
       s:put(a, "v.q_ID:put({ %d, i })", k)
       if g.draw:chance(50) then s:put(a, "saros.sleep(0)") end
       s:put(a, "end")
       s:put(a, "end)")
    end
+   s:put(a, "saros.gather(v.t_ID)")
    s:put(b, "wait('ID')")
    s:put(b, "do local of = {}")
    s:put(b, "for _ = 1, %d do", producers * each)
@@ -87,11 +88,11 @@ statement("cancel the other's task", 4, function(g, s)
    s:put(a, "local _ <close> = closing(function(err) LOG(saros.is_cancelled(err)) end)")
    g:nest(s, a, 1)
    s:put(a, "signal('ID waits')")
-   s:put(a, g.draw:one({ "saros.sleep(math.huge)", "saros.future():await()", "saros.shield(saros.sleep, 0.001) saros.sleep(0)",
+   s:put(a, g.draw:one({ "saros.sleep(math.huge)", "saros.future():await()", "saros.shield(wait, 'ID cancelled') saros.sleep(0)",
                          "saros.gather(function() saros.sleep(math.huge) end)" }))
    s:put(a, "end)")
    s:put(a, "LOG(attempt(v.t_ID.await, v.t_ID))")
-   s:put(b, "wait('ID waits') LOG(v.t_ID:cancel('the other'))")
+   s:put(b, "wait('ID waits') LOG(v.t_ID:cancel('the other')) signal('ID cancelled')")
    if g.draw:chance(50) then s:put(b, "LOG(attempt(saros.await, v.t_ID))") end
 end)
 
@@ -111,7 +112,7 @@ statement("one of two who wait goes", 1, function(g, s)
    s:put(a, "signal('ID first')")
    s:put(a, "v.q_ID:get()")
    s:put(a, "end)")
-   s:put(a, "wait('ID second') v.t_ID:cancel() LOG(v.q_ID:put('for who is left'))")
+   s:put(a, "wait('ID second') v.t_ID:cancel() LOG(v.q_ID:put('for who is left'), attempt(v.t_ID.await, v.t_ID))")
    s:put(b, "wait('ID first') signal('ID second') LOG(v.q_ID:get())")
 end)
 
