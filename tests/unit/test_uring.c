@@ -177,7 +177,10 @@ static int host(const char *driver, int number, char *output, size_t size) {
     int               ends[2], status;
     size_t            used = 0;
     ssize_t           got;
-    if (program == NULL) fail_msg("SAROS_HOST must name the host; ctest sees to that");
+    if (program == NULL) { /* ctest names it */
+        print_error("SAROS_HOST is not set\n");
+        return -1;
+    }
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     assert_true(child >= 0);
