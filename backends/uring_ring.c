@@ -21,7 +21,7 @@
 
 enum {
     ENTRIES = 256,     /* requests in the ring; more are handed over in parts */
-    COMPLETIONS = 4096 /* beyond that the kernel keeps a list, which is slow */
+    COMPLETIONS = 2048 /* beyond that the kernel keeps a list, which is slow */
 };
 
 static const unsigned modes[] = {
