@@ -154,19 +154,18 @@ static bool is_loopback(const saros_address *address) {
     return address->family == SAROS_INET ? ip[0] == 127 : ip[0] == 0; /* of the IPv6 ones that are anybody's: ::1 */
 }
 
-/* Does a listener at `name` get what is sent to `address`? */
+/* Does a listener at `name` get what is sent to `address`? Their ports are the same. */
 static bool hears(const saros_address *name, const saros_address *address) {
     if (name->family == SAROS_UNIX || address->family == SAROS_UNIX)
         return name->family == address->family && name->length == address->length &&
                memcmp(name->at.path, address->at.path, name->length) == 0;
-    if (name->port != address->port) return false;
     if (name->family != address->family) return name->dual && is_zero(name);
     return is_zero(name) || memcmp(name->at.ip, address->at.ip, name->family == SAROS_INET ? 4 : 16) == 0;
 }
 
 static saros_socket *listener_at(const saros_net *net, uint32_t host, const saros_address *address, bool either) {
     for (saros_socket *socket = net->listeners; socket != NULL; socket = socket->next)
-        if (!socket->closed && socket->host == host &&
+        if (socket->name.port == address->port && !socket->closed && socket->host == host &&
             (hears(&socket->name, address) || (either && hears(address, &socket->name))))
             return socket;
     return NULL;

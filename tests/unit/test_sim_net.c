@@ -238,59 +238,6 @@ ON_BOTH(who_sends_more_than_is_read_has_to_wait) {
     pair_close(w, &p);
 }
 
-/* ---- buffers ------------------------------------------------------------------------------------------------------ */
-
-static void a_completion_kernel_has_the_buffer_until_the_op_ends(void **state) {
-    world *w = *state;
-    pair   p;
-    told   receive = {0}, send_op = {0};
-    char   out[4] = "old";
-    sim_open(w, "completion", 1);
-    pair_open(w, &p, SAROS_UNIX);
-    start(w, &send_op, SAROS_OP_SEND, &p.client, out, 3);
-    memcpy(out, "new", 3); /* nobody has read it yet */
-    assert_int_equal(await(w, &send_op), 3);
-    memcpy(buffer, "????", 4);
-    start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 4);
-    assert_memory_equal(buffer, "????", 4); /* and nobody has written yet, though there is something */
-    assert_int_equal(await(w, &receive), 3);
-    assert_memory_equal(buffer, "new?", 4);
-    start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 4);
-    start(w, &send_op, SAROS_OP_SEND, &p.client, "abc", 3);
-    saros_cancel(w->loop, &receive.op);
-    assert_int_equal(receive.op.state, SAROS_FLYING); /* a cancel does not give it back yet */
-    assert_memory_equal(buffer, "new?", 4);
-    int64_t got = await(w, &receive); /* whichever of the two the kernel came to first */
-    if (got != 3) assert_result(got, SAROS_ECANCELED);
-    await(w, &send_op);
-    pair_close(w, &p);
-}
-
-static void a_readiness_kernel_does_at_once_what_can_be_done(void **state) {
-    world *w = *state;
-    pair   p;
-    told   receive = {0};
-    sim_open(w, "readiness", 1);
-    pair_open(w, &p, SAROS_UNIX);
-    receive.op = (saros_op){.kind = SAROS_OP_SEND, .handle = &p.client, .data = "abc", .size = 3};
-    assert_true(saros_submit_now(w->loop, &receive.op));
-    receive.op = (saros_op){.kind = SAROS_OP_RECV, .handle = &p.server, .buffer = buffer, .size = 4};
-    assert_true(saros_submit_now(w->loop, &receive.op));
-    assert_int_equal(receive.op.result, 3);
-    start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 4);
-    saros_cancel(w->loop, &receive.op);
-    assert_int_equal(receive.op.state, SAROS_READY);
-    assert_result(await(w, &receive), SAROS_ECANCELED);
-    pair_close(w, &p);
-}
-
-ON_BOTH(a_kind_that_nobody_knows_is_not_supported) {
-    pair p;
-    pair_open(w, &p, SAROS_UNIX);
-    assert_result(perform(w, SAROS_OP_CLOSE + 1, &p.client, NULL, 0), SAROS_ENOSYS);
-    pair_close(w, &p);
-}
-
 /* ---- links ------------------------------------------------------------------------------------------------------ */
 
 ON_BOTH(a_connect_over_a_cut_link_times_out) {
@@ -458,9 +405,6 @@ int main(void) {
         BARE_TEST(latency_that_cannot_be_is_refused),
         BARE_TEST(segments_do_not_overtake_each_other),
         BARE_TEST(who_sends_more_than_is_read_has_to_wait),
-        BARE_TEST(a_completion_kernel_has_the_buffer_until_the_op_ends),
-        BARE_TEST(a_readiness_kernel_does_at_once_what_can_be_done),
-        BARE_TEST(a_kind_that_nobody_knows_is_not_supported),
         BARE_TEST(a_connect_over_a_cut_link_times_out),
         BARE_TEST(a_connect_that_is_under_way_when_the_link_is_healed_succeeds),
         BARE_TEST(what_a_cut_link_held_back_arrives_when_it_is_healed),
