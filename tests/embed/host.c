@@ -282,6 +282,22 @@ static void a_hosts_hook_is_not_replaced(void **state) {
     assert_int_equal(hooked, before);
 }
 
+static void a_simulated_world_is_the_same_for_scripts_and_their_host(void **state) {
+    host *h = *state;
+    open_all(h, "sim");
+    saros_time began = saros_now(h->w->loop);
+    spawn(h, NULL, "server",
+          "local saros = require 'saros' local listener <close> = assert(saros.listen '*:80')\n"
+          "local stream <close> = listener:accept() log(stream:peer_address():match '[%d.]+', stream:read())");
+    spawn(
+        h, NULL, "client",
+        "local saros, sim = require 'saros', require 'saros.sim' sim.host 'far' sim.latency('far', 'localhost', 0.05)\n"
+        "sim.on('far', function() saros.connect('10.0.0.1:80'):write('hello\\n') end)");
+    until_tasks(h, 0);
+    assert_log(h, "10.0.0.2 hello,");
+    assert_true(saros_now(h->w->loop) - began >= 2 * SAROS_SECOND / 20);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         EMBED_TEST(spawn_takes_a_function_and_its_arguments_and_leaves_the_task),
@@ -298,6 +314,7 @@ int main(void) {
         EMBED_TEST(a_script_cannot_close_the_hosts_loop),
         EMBED_TEST(the_hosts_own_operations_live_on),
         EMBED_TEST(a_hosts_hook_is_not_replaced),
+        EMBED_TEST(a_simulated_world_is_the_same_for_scripts_and_their_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

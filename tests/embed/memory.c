@@ -52,8 +52,17 @@ static const char scenario[] =
     "   assert(select(3, saros.connect(at)) == 'ECONNREFUSED'); do local kept = saros.listen '127.0.0.1:0' end\n"
     "   collectgarbage()\n"
     "end\n"
+    "local function simulated()\n"
+    "   local inner <close> = saros.loop {driver = 'sim', seed = 1, faults = 'short'}\n"
+    "   inner:run(function()\n"
+    "      local sim = saros.sim; sim.install(); assert(sim.host 'db' == '10.0.0.2' and #sim.hosts() == 2)\n"
+    "      local l <close> = assert(saros.listen 'db:1'); local s <close> = sim.on('db', saros.connect, 'db:1')\n"
+    "      assert(s:local_address():find '10.0.0.2'); sim.cut('db'); sim.heal(); assert(#sim.faults() > 5)\n"
+    "      assert(os.time() == 1767225600 and os.date() and sim.random(3) <= 3)\n"
+    "   end)\n"
+    "end\n"
     "local inner = saros.loop {driver = 'none'}; inner:run(saros.sleep, 0); inner:close()\n"
-    "for _, part in ipairs {gathered, cancelled, queued, failed, refused} do part() end\n"
+    "for _, part in ipairs {gathered, cancelled, queued, failed, refused, simulated} do part() end\n"
     "local ok, why = pcall(echoed); assert(ok or why:find 'bad address', why)\n"
     "passed = true\n";
 
