@@ -4,6 +4,9 @@
 -- lane may depend on a race.
 local net = require "differential.statements_net"
 
+-- Drivers differ in what they do with connections, if they do.
+for _, statement in ipairs(net.all) do statement.weight = statement.weight * 2 end
+
 local all = { first = net.first }
 for _, list in ipairs({ require "differential.statements_alone", require "differential.statements_pairs", net.all }) do
    table.move(list, 1, #list, #all + 1, all)

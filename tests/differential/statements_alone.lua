@@ -87,7 +87,7 @@ statement("misuse", 2, function(g, s, lane)
       "function() saros.current_task():await() end",
       "saros.sleep, 0 / 0",
       'saros.sleep, "x"',
-      "saros.gather, 7",
+      "saros.gather, true",
       "saros.spawn, 7",
       "saros.queue, -1",
       'saros.connect, "127.0.0.1:99999"',

@@ -98,18 +98,19 @@ end)
 statement("much", 2, function(g, s)
    local c, w, writer, r, reader = g:connection(s)
    if not c then return false end
-   local count = g.draw:one({ 70000, 200000, 600000 })
+   local count = g.draw:one({ 70000, 600000, 6000000 }) -- the last is more than sockets hold
    s:put(writer, "LOG(%s:write(bytes(%d, ID)) == %s)", w, count, w)
-   s:put(reader, g.draw:one({ "LOG(%s:read_exactly(%d))", "LOG(gather_some(%s, %d))", "LOG(%s:read(%d))" }), r, count)
+   local call = g.draw:one({ "%s:read_exactly(%d)", "gather_some(%s, %d)", "%s:read(%d)" }):format(r, count)
+   s:put(reader, "LOG((%s) == bytes(%d, ID))", call, count)
 end)
 
-statement("much in both directions", 1, function(g, s)
+statement("much in both directions", 2, function(g, s)
    local c, w, writer, r, reader = g:connection(s)
    if not c then return false end
    for _, one in ipairs({ { writer, w }, { reader, r } }) do
-      s:put(one[1], "do local task = child(%q, function() LOG(%s:write(bytes(400000, ID)) ~= nil) end)",
+      s:put(one[1], "do local task = child(%q, function() LOG(%s:write(bytes(6000000, ID)) ~= nil) end)",
          name_of(s, one[1]), one[2])
-      s:put(one[1], "LOG(%s:read_exactly(400000)) task:await() end", one[2])
+      s:put(one[1], "LOG(%s:read_exactly(6000000) == bytes(6000000, ID)) task:await() end", one[2])
    end
 end)
 
