@@ -9,9 +9,9 @@
  *   by what was submitted a moment ago, and a refusal is the result of that very operation. Batches of changes would
  *   save little: what is read in a loop is registered once.
  *
- *   EV_ENABLE does not look again everywhere, one-millisecond timers come early here and 20 ms late there, EVFILT_USER
- *   is missing or has another number. None of them is used: an event is level-triggered from EV_ADD to EV_DELETE,
- *   time-outs are the core's (which looks at its clock again), waking up is the reactor's pipe.
+ *   EV_ENABLE does not look again everywhere, EVFILT_TIMER may be early by a tick, EVFILT_USER is missing or has another
+ *   number. None of them is used: an event is level-triggered from EV_ADD to EV_DELETE, time-outs are kevent's own (the
+ *   core looks at its clock again), waking up is the reactor's pipe.
  *
  *   Flags come back with EV_ADD and EV_RECEIPT in them or without: bits are tested, never compared. Not every system
  *   forgets an event when its descriptor is closed: it is deleted before. A socket's pending error is told in fflags,
@@ -22,10 +22,9 @@
  * does not inherit it: there every wait fails with EBADF. */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/types.h>
+#include <sys/types.h> /* which FreeBSD's sys/event.h takes for granted */
 
 #include <sys/event.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,15 +44,16 @@ typedef struct kqueue_driver {
 
 /* Adds or deletes the events for `ways` of a slot. 0, or the first error. */
 static int change(kqueue_driver *self, uint32_t slot, unsigned ways, unsigned action) {
-    struct kevent         changes[2], receipts[2];
-    const struct timespec at_once = {0};
-    unsigned              flags = action | EV_RECEIPT;
-    int                   count = 0, got, os = self->reactor.slots[slot].os;
-#define UDATA (__typeof__(changes->udata))(uintptr_t)slot
-    if (ways & SAROS_IN) EV_SET(&changes[count++], os, EVFILT_READ, flags, 0, 0, UDATA);
-    if (ways & SAROS_OUT) EV_SET(&changes[count++], os, EVFILT_WRITE, flags, 0, 0, UDATA);
-#undef UDATA
-    do got = kevent(self->kq, changes, count, receipts, count, &at_once);
+    static const struct timespec at_once = {0};
+    struct kevent                list[2], receipts[2], *end = list;
+    for (unsigned way = SAROS_IN; way <= SAROS_OUT; way <<= 1) {
+        if (!(ways & way)) continue;
+        EV_SET(end, self->reactor.slots[slot].os, way == SAROS_IN ? EVFILT_READ : EVFILT_WRITE, action | EV_RECEIPT, 0,
+               0, (__typeof__(list->udata))(uintptr_t)slot);
+        end++; /* not above: some systems' EV_SET looks at it more than once */
+    }
+    int got, count = (int)(end - list);
+    do got = kevent(self->kq, list, count, receipts, count, &at_once);
     while (got < 0 && errno == EINTR); /* done or not, it can be done again */
     if (got < 0) return saros_error_from_os(errno);
     for (int i = 0; i < got; i++)
@@ -73,18 +73,18 @@ static int kqueue_watch(saros_reactor *reactor, uint32_t slot, unsigned was, uns
 static int kqueue_wait(void *driver, saros_time timeout) {
     kqueue_driver  *self = driver;
     struct timespec time = {.tv_sec = (time_t)(timeout / SAROS_SECOND), .tv_nsec = (long)(timeout % SAROS_SECOND)};
-    if (timeout > 86400 * SAROS_SECOND)
-        time = (struct timespec){.tv_sec = 86400}; /* some refuse years; early is allowed */
+    if (time.tv_sec > 86400) time.tv_sec = 86400; /* some refuse years; early is allowed */
     int count = kevent(self->kq, NULL, 0, self->events, BATCH, timeout == SAROS_FOREVER ? NULL : &time);
     if (count < 0) return errno == EINTR ? 0 : saros_error_from_os(errno);
     for (int i = 0; i < count; i++) {
         const struct kevent *event = &self->events[i];
         uint32_t             slot = (uint32_t)(uintptr_t)event->udata;
         unsigned             events = event->filter == EVFILT_READ ? SAROS_IN : SAROS_OUT;
-        /* the end of writing may be our own */
-        if ((event->flags & EV_ERROR) || ((event->flags & EV_EOF) && (events & SAROS_IN))) events |= SAROS_END;
-        if ((event->flags & EV_EOF) && event->fflags != 0)
+        bool                 ended = event->flags & EV_EOF;
+        if (ended && event->fflags != 0)
             saros_reactor_failed(&self->reactor, slot, saros_error_from_os((int)event->fflags));
+        if (ended && events == SAROS_IN) events |= SAROS_END; /* the end of writing may be our own */
+        if (event->flags & EV_ERROR) events |= SAROS_END;
         saros_reactor_ready(&self->reactor, slot, events);
     }
     return 0;

@@ -10,6 +10,7 @@
  *   mixed        where receipts leave room in the list, events come behind them in the same call (libkqueue)
  *   lost         where receipts leave room in the list, they are lost, and the call waits (libkqueue)
  *   taken        a pending error is taken from its socket, and told in fflags alone (libkqueue)
+ *   kept         an event outlives its descriptor, and is not added again under that number until deleted (libkqueue)
  *   short        no call returns more than two events
  *   cleared      flags of events are those of the event alone (FreeBSD), and not those of the change too (NetBSD)
  *   listen-one   the count of a listener's waiting connections is always 1 (libkqueue)
@@ -41,15 +42,26 @@
 
 /* ---- modes ------------------------------------------------------------------------------------------------------ */
 
-enum mode { COARSE = 1, EARLY = 2, MIXED = 4, LOST = 8, TAKEN = 16, SHORT = 32, CLEARED = 64, ONE = 128, EINTRS = 256 };
+enum mode {
+    COARSE = 1,
+    EARLY = 2,
+    MIXED = 4,
+    LOST = 8,
+    TAKEN = 16,
+    SHORT = 32,
+    CLEARED = 64,
+    ONE = 128,
+    EINTRS = 256,
+    KEPT = 512
+};
 
 static unsigned modes_wanted(void) {
     static const struct {
         const char *name;
         enum mode   mode;
-    } known[] = {{"coarse", COARSE},   {"early", EARLY},    {"mixed", MIXED},
-                 {"lost", LOST},       {"taken", TAKEN},    {"short", SHORT},
-                 {"cleared", CLEARED}, {"listen-one", ONE}, {"interrupted", EINTRS}};
+    } known[] = {{"coarse", COARSE},      {"early", EARLY}, {"mixed", MIXED},     {"lost", LOST},
+                 {"taken", TAKEN},        {"short", SHORT}, {"cleared", CLEARED}, {"listen-one", ONE},
+                 {"interrupted", EINTRS}, {"kept", KEPT}};
     const char *name = getenv("SAROS_DOUBLE");
     unsigned    modes = 0;
     while (name != NULL && *name != 0) {
@@ -70,8 +82,8 @@ static unsigned modes_wanted(void) {
 enum { READING, WRITING, FILTERS };
 
 typedef struct note {
-    bool     there;
-    uint32_t flags; /* of the change that added it */
+    bool     there, stale; /* stale: kept, but its descriptor was closed */
+    uint32_t flags;        /* of the change that added it */
     intptr_t udata;
 } note;
 
@@ -134,12 +146,14 @@ int kqueue(void) {
 
 /* ---- changes ---------------------------------------------------------------------------------------------------- */
 
+static bool lives(const note *one) { return one->there && !one->stale; }
+
 /* Makes epoll's registration of a descriptor what the notes are. 0 or an errno. */
 static int settle(queue *q, int fd, bool was) {
     const note        *notes = q->notes[fd];
     struct epoll_event event = {.data.fd = fd};
-    if (notes[READING].there) event.events |= EPOLLIN | EPOLLRDHUP;
-    if (notes[WRITING].there) event.events |= EPOLLOUT;
+    if (lives(&notes[READING])) event.events |= EPOLLIN | EPOLLRDHUP;
+    if (lives(&notes[WRITING])) event.events |= EPOLLOUT;
     int action = !was ? EPOLL_CTL_ADD : event.events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
     return epoll_ctl(q->epfd, action, fd, &event) == 0 ? 0 : errno;
 }
@@ -159,20 +173,22 @@ static int reach(queue *q, size_t fd) {
 static int change(queue *q, const struct kevent *what) {
     int fd = (int)what->ident;
     if (what->filter >= FILTERS || (what->flags & ~(EV_ADD | EV_DELETE | EV_RECEIPT)) != 0) return EINVAL;
-    if (what->ident > INT_MAX || fcntl(fd, F_GETFD) < 0) return EBADF;
+    bool blind = (q->modes & KEPT) && (what->flags & EV_DELETE);
+    if (what->ident > INT_MAX || (fcntl(fd, F_GETFD) < 0 && !blind)) return EBADF;
     int error = reach(q, (size_t)fd);
     if (error != 0) return error;
     note *notes = q->notes[fd], *one = &notes[what->filter], before = *one;
-    bool  was = notes[READING].there || notes[WRITING].there;
+    bool  was = lives(&notes[READING]) || lives(&notes[WRITING]);
+    if (one->stale && !(what->flags & EV_DELETE)) return EAGAIN;
     if (what->flags & EV_DELETE) {
         if (!one->there) return ENOENT;
         *one = (note){0};
     } else if (what->flags & EV_ADD) {
-        *one = (note){true, what->flags, what->udata};
+        *one = (note){.there = true, .flags = what->flags, .udata = what->udata};
     } else if (!one->there) {
         return ENOENT;
     }
-    if (one->there == before.there) return 0;
+    if (one->there == before.there || before.stale) return 0;
     error = settle(q, fd, was);
     if (error != 0 && one->there) *one = before;
     return error == 0 || (what->flags & EV_DELETE) ? 0 : error;
@@ -233,7 +249,7 @@ static int translate(const queue *q, const struct epoll_event *said, struct keve
         unsigned    filter = (i + q->calls) % FILTERS; /* where there is room for one, it is not always the same */
         const note *one = &q->notes[fd][filter];
         uint32_t    good = filter == READING ? EPOLLIN | EPOLLRDHUP : EPOLLOUT, bad = EPOLLHUP | EPOLLERR;
-        if (!one->there || !(said->events & (good | bad))) continue;
+        if (!lives(one) || !(said->events & (good | bad))) continue;
         struct kevent *event = &events[count++];
         *event = (struct kevent){.ident = (uintptr_t)fd, .filter = filter, .udata = one->udata};
         event->data = amount(q, fd, (int)filter);
@@ -307,8 +323,10 @@ static void forget(int fd) {
     if (closed != NULL) forget_queue(closed);
     for (queue *q = queues; q != NULL; q = q->next) {
         if (fd < 0 || (size_t)fd >= q->room) continue;
-        if (q->notes[fd][READING].there || q->notes[fd][WRITING].there) epoll_ctl(q->epfd, EPOLL_CTL_DEL, fd, NULL);
-        memset(&q->notes[fd], 0, sizeof q->notes[fd]);
+        note *notes = q->notes[fd];
+        if (lives(&notes[READING]) || lives(&notes[WRITING])) epoll_ctl(q->epfd, EPOLL_CTL_DEL, fd, NULL);
+        for (int i = 0; i < FILTERS; i++)
+            notes[i] = q->modes & KEPT && notes[i].there ? (note){true, true, 0, 0} : (note){0};
     }
     pthread_mutex_unlock(&lock);
 }

@@ -63,6 +63,22 @@ static void taken_is_the_error_from_its_socket(void **state) {
     close(fd);
 }
 
+static void kept_is_an_event_whose_descriptor_was_closed(void **state) {
+    (void)state;
+    begin_in("kept");
+    change(at.ours, EVFILT_READ, EV_ADD, 0);
+    put(at.theirs, "x");
+    int number = at.ours, copy = dup(at.ours);
+    close(at.ours);
+    assert_int_equal(look(), 0); /* it does not come any more */
+    assert_int_equal(dup2(copy, number), number);
+    assert_int_equal(change(number, EVFILT_READ, EV_ADD, 0), EAGAIN);
+    assert_int_equal(change(number, EVFILT_READ, EV_DELETE, 0), 0);
+    assert_int_equal(change(number, EVFILT_READ, EV_ADD, 0), 0);
+    assert_int_equal(look(), 1);
+    close(copy);
+}
+
 static void short_lists_have_two_events_and_all_have_their_turn(void **state) {
     int ends[6][2], seen[6] = {0}, all = 0;
     (void)state;
@@ -148,6 +164,7 @@ int test_oddities(void) {
         ODDITY(mixed_in_are_the_events_behind_the_records),
         ODDITY(lost_are_records_that_do_not_fill_the_list),
         ODDITY(taken_is_the_error_from_its_socket),
+        ODDITY(kept_is_an_event_whose_descriptor_was_closed),
         ODDITY(short_lists_have_two_events_and_all_have_their_turn),
         ODDITY(cleared_flags_are_those_of_the_event_alone),
         ODDITY(listen_one_is_the_count_of_every_listener),

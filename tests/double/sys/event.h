@@ -26,9 +26,16 @@ struct kevent {
 #define EV_ERROR   0x4000U
 #define EV_EOF     0x8000U
 
-#define EV_SET(event, a, b, c, d, e, f) \
-    (*(event) = (struct kevent){        \
-         .ident = (uintptr_t)(a), .filter = (b), .flags = (c), .fflags = (d), .data = (e), .udata = (f)})
+/* As on NetBSD, it evaluates its first argument once for each member. */
+#define EV_SET(event, a, b, c, d, e, f)  \
+    do {                                 \
+        (event)->ident = (uintptr_t)(a); \
+        (event)->filter = (b);           \
+        (event)->flags = (c);            \
+        (event)->fflags = (d);           \
+        (event)->data = (e);             \
+        (event)->udata = (f);            \
+    } while (0)
 
 int kqueue(void);
 int kevent(int kq, const struct kevent *changes, int change_count, struct kevent *events, int room,
