@@ -54,7 +54,7 @@ static int body_k(lua_State *co, int status, lua_KContext ctx) {
 void saros_task_push(lua_State *L, saros_task *task) {
     lua_State *co = task->co;
     lua_Debug  ar;
-    int        level = 0;
+    int        lowest = 0, above = 1;
     if (task->start != 0) {
         saros_push_table(L, task->rt, SAROS_STARTS);
         lua_rawgeti(L, -1, (lua_Integer)task->start);
@@ -65,8 +65,14 @@ void saros_task_push(lua_State *L, saros_task *task) {
         saros_push_anchored(L, task->rt, task);
         return;
     }
-    while (lua_getstack(co, level + 1, &ar)) level++;
-    lua_getstack(co, level, &ar);
+    /* lua_getstack walks from the top each time, and a recursion may be 200,000 deep: so in halves, not one by one. */
+    while (lua_getstack(co, above, &ar)) lowest = above, above *= 2;
+    while (above - lowest > 1) {
+        int middle = lowest + (above - lowest) / 2;
+        if (lua_getstack(co, middle, &ar)) lowest = middle;
+        else above = middle;
+    }
+    lua_getstack(co, lowest, &ar);
     lua_getlocal(co, &ar, 1);
     if (L != co) lua_xmove(co, L, 1);
 }

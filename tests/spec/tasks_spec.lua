@@ -153,6 +153,21 @@ describe("a task", function()
       assert.are.equal(before, #saros.all_tasks())
    end)
 
+   it("is listed at once, however deep in a recursion it waits", function()
+      local function down(n)
+         if n == 0 then return saros.sleep(10) end
+         return (down(n - 1))
+      end
+      local task = saros.spawn(down, 100000)
+      saros.sleep(0)
+      local began = os.clock()
+      local all = saros.all_tasks()
+      assert.is_true(os.clock() - began < 2) -- of the processor; looked for frame by frame, it takes a minute
+      assert.are.equal(task, all[#all])
+      task:cancel()
+      assert.is_false((pcall(task.await, task)))
+   end)
+
    it("has a name, which can be set before, during and after its life", function()
       local task = saros.spawn(saros.sleep, 0)
       assert.is_truthy(task:name():match("^task%-%d+$"))
