@@ -1,0 +1,414 @@
+/* iocp.c: the driver on Windows completion ports: operations go down as they are, and come back as packets.
+ *
+ * What is wrong with the interface, and how this copes:
+ *
+ *   Until the packet of an operation is dequeued the kernel may write into its OVERLAPPED and its buffer, whatever
+ *   happens to the operation or its socket meanwhile. So each one in flight has a block of ours, which is used again
+ *   when its packet is seen and never earlier; a cancel only asks.
+ *
+ *   A call that succeeds at once posts its packet all the same, unless the socket was told otherwise, which is not to
+ *   be done where a layered provider stands between us and the kernel. Decided once for each socket, and kept.
+ *
+ *   An operation that was stopped ends with 995, 1236 or 676, by who stopped it and when, and CancelIoEx does not find
+ *   one that has just ended. A failure of what we cancelled is a cancellation, whatever its number.
+ *
+ *   How much of a cancelled WSASend went out is known only from the packet. We first send without waiting, which says
+ *   exactly what the kernel took; only what would have to wait is posted, and only a piece of it.
+ *
+ *   A connection that AcceptEx or ConnectEx made is not quite one: no names, no shutdown, until it is told so.
+ *   AcceptEx hands on that a connection died in the queue; it is posted again. The queue itself is the listener's, so
+ *   as many AcceptEx are posted as there are accepts.
+ *
+ *   A port tells only that something ended. Lent receives wait in a receive of no bytes, which ends when there are
+ *   some, and then take() receives them without waiting. Nothing can be given to foreign loops to poll.
+ *
+ * Time-outs are in milliseconds, rounded up. Windows' Unix sockets know no ConnectEx: they are refused. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "backends/bell.h"
+#include "backends/sockaddr.h"
+#include "backends/socket_try.h"
+
+#include <mswsock.h> /* behind winsock2.h */
+
+enum { BATCH = 128, CHUNK = 64, WAKE = 1 /* the key of our own packets; sockets have 0 */ };
+enum { PIECE = 64 * 1024 /* the most that is sent at once where it has to wait */ };
+enum { MOST = 1 << 30, MOST_DEAD = 128 /* dead connections in a row that one call to accept skips */ };
+enum { NAME = sizeof(struct sockaddr_in6) + 16 /* what AcceptEx wants for each of its two names */ };
+
+/* handle->bits */
+enum { SKIPS = 1 /* no packet for what succeeds at once */, SIX = 2 /* a listener's family */ };
+
+typedef struct block {
+    OVERLAPPED overlapped; /* first: the packet has its address */
+    saros_op  *op;
+    SOCKET     on;        /* what the call was made on */
+    SOCKET     fresh;     /* CONNECT and ACCEPT: the handle's, when it is open */
+    uint32_t   index;     /* op->word is this */
+    uint32_t   free;      /* the next free one's index + 1 */
+    uint8_t    bits;      /* fresh's */
+    bool       cancelled; /* by us */
+} block;
+
+typedef struct iocp_driver {
+    saros_loop      *loop;
+    HANDLE           port;
+    atomic_bool      woken;
+    LPFN_ACCEPTEX    accept;
+    LPFN_CONNECTEX   connect;
+    block          **chunks;          /* these stay where they are, the list of them need not */
+    uint32_t         count;           /* of chunks */
+    uint32_t         free;            /* 0: none */
+    bool             broken;          /* the port failed for good: no packet will be seen any more */
+    char             names[2 * NAME]; /* AcceptEx must write them; nobody reads them, so one place is enough for all */
+    OVERLAPPED_ENTRY entries[BATCH];
+} iocp_driver;
+
+/* ---- blocks --------------------------------------------------------------------------------------------------- */
+
+static block *block_at(const iocp_driver *self, uint32_t index) { return &self->chunks[index / CHUNK][index % CHUNK]; }
+
+static int grow(iocp_driver *self) {
+    size_t  unit = sizeof *self->chunks;
+    block  *chunk = saros_realloc(self->loop, NULL, 0, CHUNK * sizeof *chunk);
+    block **chunks =
+        chunk == NULL ? NULL : saros_realloc(self->loop, self->chunks, self->count * unit, (self->count + 1) * unit);
+    if (chunks == NULL) {
+        saros_realloc(self->loop, chunk, CHUNK * sizeof *chunk, 0);
+        return SAROS_ENOMEM;
+    }
+    self->chunks = chunks;
+    self->chunks[self->count] = chunk;
+    for (uint32_t i = CHUNK; i-- > 0;) {
+        uint32_t index = self->count * CHUNK + i;
+        chunk[i] = (block){.index = index, .free = self->free};
+        self->free = index + 1;
+    }
+    self->count++;
+    return 0;
+}
+
+static block *take_block(iocp_driver *self, saros_op *op) {
+    if (self->free == 0 && grow(self) < 0) return NULL;
+    block *b = block_at(self, self->free - 1);
+    self->free = b->free;
+    *b = (block){.index = b->index, .op = op, .on = (SOCKET)op->handle->os, .fresh = INVALID_SOCKET};
+    op->word = b->index;
+    return b;
+}
+
+static void give_back(iocp_driver *self, block *b) {
+    b->op = NULL;
+    b->free = self->free;
+    self->free = b->index + 1;
+}
+
+/* ---- sockets -------------------------------------------------------------------------------------------------- */
+
+static void discard(SOCKET *socket) {
+    if (*socket != INVALID_SOCKET) saros_try_close((saros_os_handle)*socket);
+    *socket = INVALID_SOCKET;
+}
+
+/* May a success go without its packet? Where a provider makes sockets that are no kernel handles it may not, even if
+ * the system says yes (Microsoft's KB 2568167). */
+static bool skip_packets(SOCKET socket) {
+    WSAPROTOCOL_INFOW provider;
+    int               size = sizeof provider;
+    if (getsockopt(socket, SOL_SOCKET, SO_PROTOCOL_INFOW, (char *)&provider, &size) != 0) return false;
+    if (!(provider.dwServiceFlags1 & XP1_IFS_HANDLES)) return false;
+    return SetFileCompletionNotificationModes((HANDLE)socket,
+                                              FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE);
+}
+
+/* From now on what ends on this socket ends at our port: for ever, it cannot be moved to another. */
+static int adopt(iocp_driver *self, SOCKET socket, uint8_t *bits) {
+    if (CreateIoCompletionPort((HANDLE)socket, self->port, 0, 0) == NULL)
+        return saros_error_from_os((int)GetLastError());
+    if (skip_packets(socket)) *bits |= SKIPS;
+    return 0;
+}
+
+/* The socket of a connection to be. It is dressed like its listener, so it stays so when it becomes that one's. */
+static int open_fresh(iocp_driver *self, block *b, int family) {
+    saros_os_handle made;
+    b->bits = 0;
+    int error = saros_try_socket(family, &made);
+    if (error < 0) return error;
+    b->fresh = (SOCKET)made; /* from here on whatever fails closes it: deliver */
+    return adopt(self, b->fresh, &b->bits);
+}
+
+/* ---- calls ---------------------------------------------------------------------------------------------------- */
+
+/* What follows has one int for all that may go wrong: 0, a number of Windows', or below 0 one of ours. */
+
+static int call_accept(iocp_driver *self, block *b, DWORD *moved) {
+    int error = open_fresh(self, b, b->op->handle->bits & SIX ? AF_INET6 : AF_INET);
+    if (error < 0) return error;
+    return self->accept(b->on, b->fresh, self->names, 0, NAME, NAME, moved, &b->overlapped) ? 0 : WSAGetLastError();
+}
+
+static int call_connect(iocp_driver *self, block *b, DWORD *moved) {
+    saros_sockaddr to, any = {0};
+    int            size = saros_to_sockaddr(b->op->address, &to);
+    if (to.any.sa_family == AF_UNIX) return SAROS_EAFNOSUPPORT;
+    int error = open_fresh(self, b, to.any.sa_family);
+    if (error < 0) return error;
+    b->on = b->fresh;
+    any.any.sa_family = to.any.sa_family; /* ConnectEx, unlike connect, wants a bound socket */
+    if (bind(b->on, &any.any, size) != 0) return WSAGetLastError();
+    return self->connect(b->on, &to.any, size, NULL, 0, moved, &b->overlapped) ? 0 : WSAGetLastError();
+}
+
+static int call(iocp_driver *self, block *b, DWORD *moved) {
+    const saros_op *op = b->op;
+    WSABUF          buffer = {.buf = op->buffer}; /* this is copied; what it points to is the kernel's for now */
+    DWORD           flags = 0;
+    memset(&b->overlapped, 0, sizeof b->overlapped);
+    switch (op->kind) {
+    case SAROS_OP_ACCEPT: return call_accept(self, b, moved);
+    case SAROS_OP_CONNECT: return call_connect(self, b, moved);
+    case SAROS_OP_RECV:
+        if (saros_is_lent(op))
+            buffer = (WSABUF){.buf = self->names}; /* of no length, but not all providers take NULL */
+        else buffer.len = op->size < MOST ? (ULONG)op->size : MOST;
+        return WSARecv(b->on, &buffer, 1, moved, &flags, &b->overlapped, NULL) == 0 ? 0 : WSAGetLastError();
+    default: /* SEND */
+        buffer.len = op->size < PIECE ? (ULONG)op->size : PIECE;
+        return WSASend(b->on, &buffer, 1, moved, 0, &b->overlapped, NULL) == 0 ? 0 : WSAGetLastError();
+    }
+}
+
+/* ---- what comes of them --------------------------------------------------------------------------------------- */
+
+static bool opens(const saros_op *op) { return op->kind == SAROS_OP_ACCEPT || op->kind == SAROS_OP_CONNECT; }
+
+/* Makes a connection whole: without it getpeername and shutdown say that there is none. */
+static int update_context(const block *b) {
+    int error = b->op->kind == SAROS_OP_CONNECT
+                    ? setsockopt(b->fresh, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0)
+                    : setsockopt(b->fresh, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&b->on, sizeof b->on);
+    return error == 0 ? 0 : WSAGetLastError();
+}
+
+static bool died_in_queue(int error) {
+    return error == WSAECONNRESET || error == WSAECONNABORTED || error == WSAENOTCONN;
+}
+
+/* A part that went out before the cancel is the result; so is a part that came in. A lent receive has nothing yet. */
+static int64_t failure(const block *b, int error, DWORD moved) {
+    if (b->cancelled) return moved > 0 ? (int64_t)moved : SAROS_ECANCELED;
+    if (error < 0) return error;
+    if (error == WSA_OPERATION_ABORTED || error == WSAENOTSOCK) return SAROS_EBADF; /* closed behind our back */
+    return saros_error_from_os(error);
+}
+
+static void deliver(iocp_driver *self, block *b, bool open) {
+    saros_handle *handle = b->op->kind == SAROS_OP_ACCEPT ? b->op->accepted : b->op->handle;
+    if (!open) {
+        discard(&b->fresh);
+        return;
+    }
+    handle->os = (saros_os_handle)b->fresh;
+    handle->bits = b->bits;
+    saros_opened(self->loop, handle, false);
+}
+
+/* The call of b has ended. False: it was an accept that won a dead connection, and is to be made again. */
+static bool finish(iocp_driver *self, block *b, int error, DWORD moved, bool last) {
+    saros_op *op = b->op;
+    if (error == 0 && opens(op)) error = update_context(b);
+    if (op->kind == SAROS_OP_ACCEPT && !b->cancelled && !last && died_in_queue(error)) {
+        discard(&b->fresh);
+        return false;
+    }
+    bool    failed = error != 0 || (b->cancelled && saros_is_lent(op));
+    int64_t result = failed ? failure(b, error, moved) : (int64_t)moved;
+    if (opens(op)) deliver(self, b, !failed);
+    give_back(self, b);
+    saros_complete(self->loop, op, result);
+    return true;
+}
+
+/* Makes the call, once but for dead connections. What succeeds at once is finished here where no packet follows. That
+ * this starves nobody is the core's care: it is queued like everything else, or whoever asked counts. */
+static void post(iocp_driver *self, block *b) {
+    for (int dead = 1;; dead++) {
+        DWORD moved = 0;
+        int   error = call(self, b, &moved);
+        bool  skips = (b->op->kind == SAROS_OP_CONNECT ? b->bits : b->op->handle->bits) & SKIPS;
+        if (error == WSA_IO_PENDING || (error == 0 && !skips)) {
+            saros_trace(self->loop, SAROS_ON_PARK, b->op, 0);
+            return;
+        }
+        if (finish(self, b, error, moved, dead == MOST_DEAD)) return;
+    }
+}
+
+/* ---- the driver ----------------------------------------------------------------------------------------------- */
+
+static void begin(iocp_driver *self, saros_op *op) {
+    block *b = take_block(self, op);
+    if (b != NULL) post(self, b);
+    else saros_complete(self->loop, op, SAROS_ENOMEM);
+}
+
+static int listen_at(iocp_driver *self, saros_handle *handle, saros_address *address, size_t backlog) {
+    if (address->family == SAROS_UNIX) return SAROS_EAFNOSUPPORT;
+    int error = saros_try_listen(&handle->os, address, backlog);
+    if (error < 0) return error;
+    handle->bits = address->family == SAROS_INET6 ? SIX : 0;
+    error = adopt(self, (SOCKET)handle->os, &handle->bits);
+    if (error == 0) saros_opened(self->loop, handle, true);
+    else saros_try_close(handle->os), handle->os = SAROS_NO_HANDLE;
+    return error;
+}
+
+static void close_socket(saros_handle *handle) {
+    if (handle->os != SAROS_NO_HANDLE) saros_try_close(handle->os);
+    handle->os = SAROS_NO_HANDLE;
+}
+
+static void iocp_submit(void *driver, saros_op *op) {
+    iocp_driver  *self = driver;
+    saros_handle *handle = op->handle;
+    int64_t       result = SAROS_EAGAIN; /* has to go through the port */
+    switch (op->kind) {
+    case SAROS_OP_CONNECT:
+    case SAROS_OP_ACCEPT:
+    case SAROS_OP_RECV: break;
+    case SAROS_OP_SEND: result = saros_try_send(handle->os, op->data, op->size); break;
+    case SAROS_OP_LISTEN: result = listen_at(self, handle, op->address, op->size); break;
+    case SAROS_OP_SHUTDOWN: result = saros_try_shutdown(handle->os); break;
+    case SAROS_OP_NAME: result = saros_try_name(handle->os, op->size == 1, op->address); break;
+    case SAROS_OP_CLOSE: close_socket(handle), result = 0; break;
+    default: result = SAROS_ENOSYS;
+    }
+    if (result == SAROS_EAGAIN) begin(self, op);
+    else saros_complete(self->loop, op, result);
+}
+
+/* The packet has the kernel's own number for a failure; asking again for the result translates it into the sockets'. */
+static int packet_error(block *b) {
+    DWORD moved, flags;
+    if ((LONG)b->overlapped.Internal >= 0) return 0;
+    return WSAGetOverlappedResult(b->on, &b->overlapped, &moved, FALSE, &flags) ? 0 : WSAGetLastError();
+}
+
+/* Not found means that it has just ended, and its packet is under way. */
+static void iocp_cancel(void *driver, saros_op *op) {
+    iocp_driver *self = driver;
+    block       *b = block_at(self, op->word);
+    if (!b->cancelled) CancelIoEx((HANDLE)b->on, &b->overlapped);
+    b->cancelled = true;
+    if (!self->broken) return;
+    while (!HasOverlappedIoCompleted(&b->overlapped)) Sleep(1); /* without the port there is no other way to know */
+    finish(self, b, packet_error(b), (DWORD)b->overlapped.InternalHigh, true);
+}
+
+static int broken(iocp_driver *self, int number) {
+    self->broken = true;
+    return saros_error_from_os(number);
+}
+
+static DWORD milliseconds(saros_time timeout) {
+    saros_time rounded = timeout / 1000000 + (timeout % 1000000 > 0);
+    return timeout == SAROS_FOREVER ? INFINITE : rounded < INFINITE ? (DWORD)rounded : INFINITE - 1;
+}
+
+static int iocp_wait(void *driver, saros_time timeout) {
+    iocp_driver *self = driver;
+    ULONG        count = 0;
+    if (!GetQueuedCompletionStatusEx(self->port, self->entries, BATCH, &count, milliseconds(timeout), FALSE))
+        return GetLastError() == WAIT_TIMEOUT ? 0 : broken(self, (int)GetLastError());
+    for (ULONG i = 0; i < count; i++) {
+        if (self->entries[i].lpCompletionKey == WAKE) {
+            atomic_store(&self->woken, false);
+            continue;
+        }
+        block *b = (block *)self->entries[i].lpOverlapped;
+        if (!finish(self, b, packet_error(b), self->entries[i].dwNumberOfBytesTransferred, false)) post(self, b);
+    }
+    return 0;
+}
+
+static void iocp_wake(void *driver) {
+    iocp_driver *self = driver;
+    if (atomic_exchange(&self->woken, true)) return; /* many wakes, one packet */
+    if (!PostQueuedCompletionStatus(self->port, 0, WAKE, NULL)) atomic_store(&self->woken, false);
+}
+
+static int64_t iocp_take(void *driver, saros_op *op, void *buffer, size_t size) {
+    (void)driver;
+    return saros_try_recv(op->handle->os, buffer, size);
+}
+
+static saros_time iocp_now(void *driver) {
+    (void)driver;
+    return saros_clock();
+}
+
+static void iocp_close(void *driver) {
+    iocp_driver *self = driver;
+    for (uint32_t i = 0; i < self->count; i++) saros_realloc(self->loop, self->chunks[i], CHUNK * sizeof(block), 0);
+    saros_realloc(self->loop, self->chunks, self->count * sizeof *self->chunks, 0);
+    CloseHandle(self->port);
+    WSACleanup();
+}
+
+/* AcceptEx and ConnectEx are no exports but a provider's, found through a socket of its. */
+static int find_functions(iocp_driver *self) {
+    GUID            accept_id = WSAID_ACCEPTEX, connect_id = WSAID_CONNECTEX;
+    DWORD           size;
+    saros_os_handle any;
+    int             error = saros_try_socket(AF_INET, &any);
+    if (error == SAROS_EAFNOSUPPORT) error = saros_try_socket(AF_INET6, &any);
+    if (error < 0) return error;
+    if (WSAIoctl((SOCKET)any, SIO_GET_EXTENSION_FUNCTION_POINTER, &accept_id, sizeof accept_id, &self->accept,
+                 sizeof self->accept, &size, NULL, NULL) != 0 ||
+        WSAIoctl((SOCKET)any, SIO_GET_EXTENSION_FUNCTION_POINTER, &connect_id, sizeof connect_id, &self->connect,
+                 sizeof self->connect, &size, NULL, NULL) != 0)
+        error = saros_error_from_os(WSAGetLastError());
+    saros_try_close(any);
+    return error;
+}
+
+static int iocp_open(void *driver, saros_loop *loop, const saros_config *config) {
+    iocp_driver *self = driver;
+    (void)config;
+    self->loop = loop;
+    WSADATA about;
+    int     error = WSAStartup(MAKEWORD(2, 2), &about); /* gives its error back: there is no last one yet */
+    if (error != 0) {
+        error = saros_error_from_os(error);
+        saros_reason(loop, "WSAStartup: %s", saros_error_text(error));
+        return error;
+    }
+    self->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
+    if (self->port == NULL) {
+        error = saros_error_from_os((int)GetLastError());
+        saros_reason(loop, "CreateIoCompletionPort: %s", saros_error_text(error));
+    } else {
+        error = find_functions(self);
+        if (error < 0) saros_reason(loop, "AcceptEx and ConnectEx: %s", saros_error_text(error));
+    }
+    if (error == 0) return 0;
+    if (self->port != NULL) CloseHandle(self->port);
+    WSACleanup();
+    return error;
+}
+
+const saros_driver saros_iocp_driver = {
+    .name = "iocp",
+    .size = sizeof(iocp_driver),
+    .open = iocp_open,
+    .close = iocp_close,
+    .now = iocp_now,
+    .submit = iocp_submit,
+    .cancel = iocp_cancel,
+    .wait = iocp_wait,
+    .wake = iocp_wake,
+    .take = iocp_take,
+};
