@@ -16,7 +16,11 @@ enum {
     MOST_RECEIVED = 1 << 30, /* bytes: recv's size is an int */
 };
 
-static int failed(void) { return saros_error_from_os(WSAGetLastError()); } /* WSAEWOULDBLOCK is SAROS_EAGAIN */
+/* WSAEWOULDBLOCK is SAROS_EAGAIN. What we are handed was a socket once; if it is none any more, somebody has closed it. */
+static int failed(void) {
+    int error = WSAGetLastError();
+    return error == WSAENOTSOCK ? SAROS_EBADF : saros_error_from_os(error);
+}
 
 /* ---- making sockets ------------------------------------------------------------------------------------------- */
 

@@ -27,7 +27,7 @@ typedef struct saros_driver {
 } saros_driver;
 
 /* For open, when it fails: the reason in words, printf style. The core shows it behind the driver's name. */
-SAROS_API void saros_reason(saros_loop *loop, const char *format, ...) __attribute__((format(printf, 2, 3)));
+SAROS_API void saros_reason(saros_loop *loop, const char *format, ...) SAROS_FORMAT(2, 3);
 /* For open: a descriptor that foreign loops can poll instead of calling saros_step blindly. A step that begins something
  * asks the driver once more before it ends; what begins outside of one (saros_running) the driver hands over at once. */
 SAROS_API void saros_set_pollable(saros_loop *loop, saros_os_handle handle);

@@ -1,5 +1,5 @@
-/* handle.h: what differs between systems before any driver comes into play: what an open thing is called, and how a
- * function is made visible outside a shared library.
+/* handle.h: what differs between systems before any driver comes into play: what an open thing is called, how a
+ * function is made visible outside a shared library, and how the compiler is told that one is like printf.
  *
  * Promises: SAROS_NO_HANDLE is never a valid value on any system. */
 #ifndef SAROS_HANDLE_H
@@ -8,11 +8,18 @@
 #include <stdint.h>
 
 #ifdef _WIN32
-#define SAROS_API
+#define SAROS_API __declspec(dllexport)
 typedef intptr_t saros_os_handle; /* a SOCKET or HANDLE; INVALID_SOCKET is all ones as well */
 #else
 #define SAROS_API __attribute__((visibility("default")))
 typedef int saros_os_handle; /* a descriptor */
+#endif
+
+/* Checks a function's arguments as printf's: the number of its format, and of the first that belongs to it. */
+#if defined __MINGW32__ && defined __GNUC__ && !defined __clang__
+#define SAROS_FORMAT(format_at, first_at) __attribute__((format(gnu_printf, format_at, first_at)))
+#else
+#define SAROS_FORMAT(format_at, first_at) __attribute__((format(printf, format_at, first_at)))
 #endif
 
 #define SAROS_NO_HANDLE ((saros_os_handle)-1)

@@ -123,6 +123,7 @@ debian_source() (
         cd "$work" || exit
         "${apt[@]}" update </dev/null >&2 || say "apt could not renew all lists of sources"
         "${apt[@]}" source --download-only "$package" </dev/null >&2 || die "apt has no source of $package"
+        rm -f ./*.asc # signatures, which some packages bring
         tar -x -f "$(echo ./*.orig.tar.*z*)" -C tree --strip-components=1 --no-same-owner || die "the source of $package is not as expected"
         mv -T tree "$folder/$package" 2>/dev/null || [[ -d $folder/$package ]] || die "build/sources cannot be written"
     fi

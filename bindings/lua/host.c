@@ -1,7 +1,7 @@
 /* host.c: the program saros: runs a Lua script whose main chunk is a task.
  *
- * Owns the process: its options, its signals, its exit code. This is the only place with static state: the loop that
- * a signal is posted to.
+ * Owns the process: its options, its signals, its exit code. This and host_signal_*.c are the only places with
+ * static state: the loop that a signal is posted to, and who is told of one.
  * Promises: exit codes as lua's (0, or 1 after an error or an error that nobody awaited; os.exit's otherwise), 130
  * after an interrupt, 143 after SIGTERM; <close> variables run in all of these. */
 #include <signal.h>
@@ -20,6 +20,7 @@
 #endif
 
 #include "bindings/lua/host.h"
+#include "bindings/lua/host_signal.h"
 #include "bindings/lua/sim.h"
 #include "bindings/lua/trace.h"
 
@@ -53,31 +54,24 @@ static void signal_told(saros_loop *loop, saros_op *op, int64_t result) {
         if (rt->running) saros_rt_interrupt(rt, number == SIGINT ? "interrupted" : "terminated");
 }
 
-/* The first one asks the script to end; the next one of its kind ends the process, so a script that never awaits, or
- * does not end, can be stopped. */
-static void on_signal(int number) {
-    signal(number, SIG_DFL);
-    saros_lua  *lua = signalled;
-    saros_loop *loop = lua != NULL ? atomic_load(&lua->innermost) : NULL;
-    if (loop == NULL) {
-        raise(number);
-        return;
-    }
-    int before = atomic_exchange(&signal_number, number);
-    if (before == 0) saros_post(loop, &signal_op, number); /* NOLINT(bugprone-signal-handler): it is made for that */
+/* Inside a signal handler, or on another thread. False: no loop runs that could be told. */
+static bool on_signal(int number) {
+    atomic_fetch_add(&signalled->knocking, 1); /* the loop stays open until it is taken back */
+    saros_loop *loop = atomic_load(&signalled->innermost);
+    if (loop != NULL && atomic_exchange(&signal_number, number) == 0) saros_post(loop, &signal_op, number);
+    atomic_fetch_sub(&signalled->knocking, 1);
+    return loop != NULL;
 }
 
 static void watch_signals(saros_lua *lua, saros_loop *loop) {
     signal_op.done = signal_told;
     saros_expect(loop, &signal_op);
     signalled = lua;
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    saros_watch_signals(on_signal);
 }
 
 static void unwatch_signals(void) {
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    saros_unwatch_signals();
     signalled = NULL;
 }
 
@@ -186,8 +180,10 @@ static void say_world(const options *o) {
 
 /* Its local time is UTC, whatever the machine's. */
 static void enter_world(lua_State *L, saros_rt *rt, const options *o) {
-#ifdef SAROS_HAVE_UNISTD
+#if defined SAROS_HAVE_SETENV
     setenv("TZ", "UTC0", 1);
+#elif defined SAROS_HAVE_PUTENV_S
+    _putenv_s("TZ", "UTC0");
 #endif
     saros_sim_install(L, rt);
     if (o->trace) say_world(o);

@@ -141,6 +141,8 @@ static int run_core(lua_State *L, saros_rt *rt) {
     rt->lua->innermost = rt->loop;
     int error = saros_run(rt->loop);
     rt->lua->innermost = outer;
+    while (atomic_load(&rt->lua->knocking) > 0) {
+    } /* another thread's handler: a few instructions, as at the core's door */
     rt->running = false;
     rt->L = outer_L;
     return error;

@@ -42,8 +42,9 @@ struct saros_lua {
     saros_rt             *current;  /* the innermost loop that runs Lua code just now */
     saros_rt             *attached; /* the host's loop, for calls from outside any loop */
     saros_rt             *loops;
-    _Atomic(saros_loop *) innermost;         /* the loop that run() runs, for the host's signal handlers */
-    const saros_config   *config;            /* the host's, for loops that scripts make; NULL: the default */
+    _Atomic(saros_loop *) innermost; /* the loop that run() runs, for the host's signal handlers */
+    atomic_int            knocking;  /* signal handlers that are about to post to it; it is open until they did */
+    const saros_config   *config;    /* the host's, for loops that scripts make; NULL: the default */
     const void           *meta[SAROS_TYPES]; /* lua_topointer of each metatable: a type check without a look-up, … */
     int                   meta_ref[SAROS_TYPES]; /* … and where it is in the registry */
     uint32_t              tasks;                 /* spawned so far; for names */
@@ -130,10 +131,10 @@ void saros_drop(saros_rt *rt, const void *key);
 void saros_push_anchored(lua_State *L, saros_rt *rt, const void *key);
 /* Calls f(L, p) so that no error passes; reports one under `what`. Restores the stack. */
 bool       saros_protected(saros_rt *rt, lua_CFunction f, void *p, const char *what);
-void       saros_complain(saros_rt *rt, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void       saros_complain(saros_rt *rt, const char *format, ...) SAROS_FORMAT(2, 3);
 saros_time saros_seconds(lua_State *L, int arg); /* a duration: negative is 0, NaN raises, huge is SAROS_FOREVER */
 saros_time saros_later(saros_loop *loop, saros_time duration); /* now + duration, without overflow */
-int        saros_fail(lua_State *L, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int        saros_fail(lua_State *L, int code, const char *format, ...) SAROS_FORMAT(3, 4);
 int        saros_option(lua_State *L, int arg, const char *name); /* pushes a field of the option table; its type */
 void saros_check_options(lua_State *L, int arg, const char *const *names); /* a table (or none) of these keys only */
 const char *saros_seed_parse(const char *text, uint64_t *seed); /* NULL, or what it should have been, and *seed stays */

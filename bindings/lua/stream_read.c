@@ -109,7 +109,7 @@ static ptrdiff_t find(saros_stream *stream, const char *delimiter, size_t size, 
     *code = 0;
     if (stream->at != NULL && stream->left - from >= size)
         found = size == 1 ? memchr(stream->at + from, *delimiter, stream->left - from)
-                          : memmem(stream->at + from, stream->left - from, delimiter, size);
+                          : saros_find(stream->at + from, stream->left - from, delimiter, size);
     if (found != NULL && (size_t)(found - stream->at) <= limit) return found - stream->at;
     if (found != NULL || stream->left > limit + back) *code = SAROS_ELIMIT;
     else stream->scanned = stream->left;

@@ -82,6 +82,11 @@ static void half_a_stream_may_end_and_the_other_half_go_on(void **state) {
     }
 }
 
+/* Wine takes a reset for an end, unless a receive is under way in its kernel. */
+static void check_reset(int64_t result, bool under_way) {
+    if (!under_wine() || under_way || result != 0) assert_result(result, SAROS_ECONNRESET);
+}
+
 static void a_reset_is_told_by_name_to_reader_and_writer(void **state) {
     world *w = *state;
     pair   p;
@@ -90,23 +95,30 @@ static void a_reset_is_told_by_name_to_reader_and_writer(void **state) {
     start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 10);
     steps(w, 1);
     raw_reset(fd);
-    assert_result(await(w, &receive), SAROS_ECONNRESET);
+    check_reset(await(w, &receive), driver_is("iocp"));
+#ifdef _WIN32 /* there it is told to whoever asks, as often as they do */
+    assert_result(perform(w, SAROS_OP_SEND, &p.server, "x", 1), SAROS_ECONNRESET);
+    check_reset(perform(w, SAROS_OP_RECV, &p.server, buffer, 10), false);
+#else
     assert_result(perform(w, SAROS_OP_SEND, &p.server, "x", 1), SAROS_EPIPE);
     assert_int_equal(perform(w, SAROS_OP_RECV, &p.server, buffer, 10), 0);
+#endif
     pair_close(w, &p);
     fd = pair_raw(w, &p, SAROS_INET); /* while nobody waits */
     raw_reset(fd);
     waits_during(w, 5 * MILLISECOND);
-    assert_result(perform(w, SAROS_OP_RECV, &p.server, NULL, 0), SAROS_ECONNRESET);
+    check_reset(perform(w, SAROS_OP_RECV, &p.server, NULL, 0), false);
     pair_close(w, &p);
 }
 
 static void writing_to_a_peer_that_is_gone_ends_in_an_error_and_no_signal(void **state) {
-    world           *w = *state;
-    pair             p;
+    world *w = *state;
+    pair   p;
+#ifndef _WIN32
     struct sigaction action;
     assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
     assert_true(action.sa_handler == SIG_DFL); /* it would end this program */
+#endif
     for (int i = 0; i < 2; i++) {
         int fd = pair_raw(w, &p, families[i]);
         raw_close(fd);

@@ -1,11 +1,10 @@
 /* hostile.c: descriptors closed behind the loop's back, descriptors beyond a driver's limit. Nothing spins, others are
  * not disturbed, and a close always works. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
+#ifndef _WIN32
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#endif
 
 #include "conformance/conformance.h"
 
@@ -23,11 +22,22 @@ static void check_others(world *w, pair *q) {
 }
 
 /* What the waiter may have been told by now. epoll and kqueue forget a descriptor that is closed without a word, libuv
- * stands on epoll, and a ring has taken the file itself, so there it may also be waiting still; then the close ends it. */
-static void check_waiter(const told *t) {
+ * stands on epoll, and a ring has taken the file itself, so there it may also be waiting still; then the close ends it.
+ * Wine keeps a socket for as long as a send waits on it. */
+static void check_waiter(const told *t, bool writer) {
     assert_in_range(t->times, 0, 1);
     if (t->times > 0) assert_result(t->result, SAROS_EBADF);
-    else assert_true(driver_is("epoll") || driver_is("kqueue") || driver_is("uring") || driver_is("uv"));
+    else if (!driver_is("iocp") || !writer)
+        assert_true(driver_is("epoll") || driver_is("kqueue") || driver_is("uring") || driver_is("uv"));
+}
+
+/* A port knows no way to stop what waits on a socket whose number is gone, and its memory is the kernel's until then:
+ * there it is the other end that must end it. */
+static void end_others(int *fd, int *copy) {
+    if (!driver_is("iocp")) return;
+    raw_close(*fd);
+    if (*copy >= 0) raw_close(*copy);
+    *fd = *copy = -1;
 }
 
 static void a_descriptor_closed_behind_our_back_disturbs_nobody(void **state) {
@@ -35,21 +45,22 @@ static void a_descriptor_closed_behind_our_back_disturbs_nobody(void **state) {
     pair   p, q;
     told   receive = {0}, send_op = {0};
     for (int writer = 0; writer < 2; writer++) {
-        int fd = pair_raw(w, &p, SAROS_UNIX);
+        int fd = pair_raw(w, &p, SAROS_UNIX), copy = -1;
         pair_open(w, &q, SAROS_UNIX);
         if (writer) fill_up(w, &send_op, &p.server);
         start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 10);
         steps(w, 1);
-        close(p.server.os);
+        raw_close(p.server.os);
         assert_in_range(waits_during(w, 30 * MILLISECOND), 1, 8);
-        check_waiter(&receive);
-        if (writer) check_waiter(&send_op);
+        check_waiter(&receive, writer);
+        if (writer) check_waiter(&send_op, writer);
         check_others(w, &q);
         assert_in_range(waits_during(w, 30 * MILLISECOND), 0, 8);
+        if (writer) end_others(&fd, &copy);
         close_now(w, &p.server);
         assert_int_equal(receive.times, 1);
         check_others(w, &q);
-        close(fd);
+        if (fd >= 0) raw_close(fd);
         pair_close(w, &p);
         pair_close(w, &q);
     }
@@ -74,26 +85,28 @@ static void a_copy_that_lives_on_does_not_make_the_loop_spin(void **state) {
             if (writer) fill_up(w, &send_op, &p.server);
             start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 10);
             steps(w, 1);
-            int copy = dup(p.server.os);
-            close(p.server.os);
+            int copy = raw_copy(p.server.os);
+            raw_close(p.server.os);
             raw_write(fd, "abc", 3); /* the kernel reports it for the number that is gone */
-            if (ending) shutdown(fd, SHUT_WR);
+            if (ending) raw_end(fd);
             if (!driver_is("kqueue")) { /* which goes by the number alone, and has forgotten it */
                 AWAIT(w, receive.times > 0);
-                assert_result(receive.result, driver_is("uring") ? 3 : SAROS_EBADF);
-                if (writer && !driver_is("uring")) assert_result(await_at_once(w, &send_op), SAROS_EBADF);
+                if (driver_is("iocp") && receive.result > 0) assert_result(receive.result, 3); /* the socket lives on */
+                else assert_result(receive.result, driver_is("uring") ? 3 : SAROS_EBADF);
+                if (writer && !driver_is("uring") && !driver_is("iocp"))
+                    assert_result(await_at_once(w, &send_op), SAROS_EBADF);
             }
             told other = {0}; /* something that keeps the loop asking */
             start(w, &other, SAROS_OP_RECV, &q.client, buffer, 10);
             assert_in_range(waits_during(w, 30 * MILLISECOND), 1, 8);
             check_others(w, &q);
+            end_others(&fd, &copy);
             close_now(w, &p.server);
             assert_in_range(waits_during(w, 30 * MILLISECOND), 1, 8);
             check_others(w, &q);
             assert_int_equal(receive.times, 1);
             if (writer) assert_int_equal(send_op.times, 1);
-            close(copy);
-            close(fd);
+            if (fd >= 0) raw_close(copy), raw_close(fd);
             pair_close(w, &p);
             pair_close(w, &q);
         }
@@ -107,7 +120,7 @@ static void a_copy_elsewhere_does_not_outlive_our_close(void **state) {
         int fd = pair_raw(w, &p, SAROS_UNIX);
         start(w, &receive, SAROS_OP_RECV, &p.server, buffer, 10);
         steps(w, 1);
-        int copy = dup(p.server.os); /* as a child process would have it */
+        int copy = raw_copy(p.server.os); /* as a child process would have it */
         close_now(w, &p.server);
         assert_result(receive.result, SAROS_ECLOSED);
         raw_write(fd, "abc", 3);
@@ -116,8 +129,8 @@ static void a_copy_elsewhere_does_not_outlive_our_close(void **state) {
         start(w, &other, SAROS_OP_RECV, &q.server, buffer, 10);
         assert_in_range(waits_during(w, 20 * MILLISECOND), 1, 4);
         assert_int_equal(other.times, 0);
-        close(copy);
-        close(fd);
+        raw_close(copy);
+        raw_close(fd);
         pair_close(w, &p);
         pair_close(w, &q);
     }
@@ -125,7 +138,14 @@ static void a_copy_elsewhere_does_not_outlive_our_close(void **state) {
 
 /* ---- limits ----------------------------------------------------------------------------------------------------- */
 
-static void low_limit(saros_config *config) { config->descriptors = descriptors_open() + 12; }
+/* Winsock's select counts sockets, the other one looks at their numbers. */
+static void low_limit(saros_config *config) {
+#ifdef _WIN32
+    config->descriptors = 8;
+#else
+    config->descriptors = descriptors_open() + 12;
+#endif
+}
 
 /* select alone looks at this limit; for the others nothing must change. */
 static void a_descriptor_over_the_limit_is_refused_and_nothing_is_leaked(void **state) {
@@ -133,13 +153,14 @@ static void a_descriptor_over_the_limit_is_refused_and_nothing_is_leaked(void **
     world *w = *state;
     pair   q, pairs[MANY];
     told   receives[MANY] = {0};
-    int    refused = 0;
+    int    refused = 0, fds[MANY];
     assert_int_equal(world_open(w, world_driver, low_limit), 0);
     pair_open(w, &q, SAROS_UNIX);
+    check_others(w, &q); /* it is being watched, and stays so */
     for (int i = 0; i < MANY; i++) {
         pairs[i] = (pair){0};
         pairs[i].address = q.address;
-        int     fd = raw_connect(&q.address);
+        fds[i] = raw_connect(&q.address);
         int64_t result = perform(w, SAROS_OP_ACCEPT, &q.listener, &pairs[i].server, 0);
         assert_result(result, 0); /* it was waiting already: nothing had to be watched */
         start(w, &receives[i], SAROS_OP_RECV, &pairs[i].server, buffer, 1);
@@ -150,22 +171,56 @@ static void a_descriptor_over_the_limit_is_refused_and_nothing_is_leaked(void **
             assert_int_equal(pairs[i].server.state, SAROS_HANDLE_OPEN);
             assert_int_equal(perform(w, SAROS_OP_SEND, &pairs[i].server, "x", 1), 1); /* what need not wait works */
         }
-        close(fd);
     }
     assert_int_equal(refused > 0, driver_is("select"));
+    assert_true(refused < MANY);
     check_others(w, &q);
-    for (int i = 0; i < MANY; i++) pair_close(w, &pairs[i]);
+    for (int i = 0; i < MANY; i++) raw_close(fds[i]), pair_close(w, &pairs[i]);
     pair_close(w, &q);
 }
 
+/* More than the 64 that Winsock's own sets have room for. */
+static void two_hundred_connections_wait_at_once(void **state) {
+    enum { MANY = 200 };
+    world        *w = *state;
+    saros_address address;
+    saros_handle  listener = {0}, *servers = test_calloc(MANY, sizeof *servers);
+    told         *receives = test_calloc(MANY, sizeof *receives);
+    int           fds[MANY];
+    char          bytes[MANY];
+    listen_at(w, &listener, &address, SAROS_INET);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = raw_connect(&address);
+        assert_result(perform(w, SAROS_OP_ACCEPT, &listener, &servers[i], 0), 0);
+        start(w, &receives[i], SAROS_OP_RECV, &servers[i], &bytes[i], 1);
+    }
+    steps(w, 3);
+    for (int i = 0; i < MANY; i++) { /* one by one and in no order, so that each is found among the others */
+        int at = i * 73 % MANY;
+        raw_write(fds[at], &(char){(char)at}, 1);
+        assert_int_equal(await(w, &receives[at]), 1);
+        assert_int_equal(bytes[at], (char)at);
+    }
+    for (int i = 0; i < MANY; i++) start(w, &receives[i], SAROS_OP_RECV, &servers[i], &bytes[i], 1);
+    for (int i = 0; i < MANY; i++) raw_write(fds[i], "x", 1); /* and all together */
+    for (int i = 0; i < MANY; i++) assert_int_equal(await(w, &receives[i]), 1);
+    for (int i = 0; i < MANY; i++) raw_close(fds[i]), close_now(w, &servers[i]);
+    close_now(w, &listener);
+    test_free(servers);
+    test_free(receives);
+}
+
+#ifdef _WIN32
+NOT_HERE(descriptors_above_1024_are_served_or_refused_and_never_overrun, "no small numbers for sockets")
+#else
 static void descriptors_above_1024_are_served_or_refused_and_never_overrun(void **state) {
     enum { MANY = 1100 };
-    world        *w = *state;
-    int          *fds = test_calloc(MANY, sizeof *fds);
+    world *w = *state;
+    int *fds = test_calloc(MANY, sizeof *fds);
     struct rlimit before, more;
-    pair          p, q;
-    told          receive = {0}, connect_op = {0};
-    saros_handle  client = {0};
+    pair p, q;
+    told receive = {0}, connect_op = {0};
+    saros_handle client = {0};
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     more = before;
     if (more.rlim_cur < 4096) more.rlim_cur = more.rlim_max < 4096 ? more.rlim_max : 4096;
@@ -191,7 +246,7 @@ static void descriptors_above_1024_are_served_or_refused_and_never_overrun(void 
         close_now(w, &client);
     }
     check_others(w, &q);
-    close(fd);
+    raw_close(fd);
     pair_close(w, &p);
     pair_close(w, &q);
     for (int i = 0; i < MANY; i++) close(fds[i]);
@@ -199,12 +254,15 @@ static void descriptors_above_1024_are_served_or_refused_and_never_overrun(void 
     test_free(fds);
 }
 
+#endif
+
 int conform_hostile(void) {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_descriptor_closed_behind_our_back_disturbs_nobody),
         WORLD_TEST(a_copy_that_lives_on_does_not_make_the_loop_spin),
         WORLD_TEST(a_copy_elsewhere_does_not_outlive_our_close),
         BARE_TEST(a_descriptor_over_the_limit_is_refused_and_nothing_is_leaked),
+        WORLD_TEST(two_hundred_connections_wait_at_once),
         WORLD_TEST(descriptors_above_1024_are_served_or_refused_and_never_overrun),
     };
     return cmocka_run_group_tests_name(group_name("hostile"), tests, NULL, NULL);

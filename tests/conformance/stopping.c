@@ -59,6 +59,34 @@ static void a_cancel_that_races_with_data_is_one_or_the_other(void **state) {
     for (int i = 0; i < 2; i++) race_with_data(*state, families[i]);
 }
 
+/* Nobody can go on writing who does not know how much is out. */
+static void a_cancelled_send_tells_how_much_of_it_went_out(void **state) {
+    static char out[200000], in[100000];
+    world      *w = *state;
+    pair        p;
+    told        send_op = {0};
+    for (int round = 0; round < 8; round++) {
+        int     fd = pair_raw(w, &p, families[round % 2]);
+        int64_t sent = 0, got = 0;
+        for (bool full = false; !full; full = send_op.times == 0, sent += full ? 0 : send_op.result) {
+            start(w, &send_op, SAROS_OP_SEND, &p.server, out, sizeof out);
+            waits_during(w, 10 * MILLISECOND);
+        }
+        /* It can go on at the moment when it is to stop. */
+        for (int i = 0; i < round / 2 && send_op.times == 0; i++) got += (int64_t)raw_read_some(fd, in, sizeof in);
+        saros_cancel(w->loop, &send_op.op);
+        int64_t last = await(w, &send_op);
+        if (last < 0) assert_result(last, SAROS_ECANCELED);
+        else sent += last;
+        assert_result(perform(w, SAROS_OP_SHUTDOWN, &p.server, NULL, 0), 0);
+        while (got < sent) got += (int64_t)raw_read_some(fd, in, sizeof in);
+        assert_int_equal(got, sent);
+        assert_true(raw_ended(fd)); /* and not a byte more */
+        raw_close(fd);
+        pair_close(w, &p);
+    }
+}
+
 static void a_won_accept_is_delivered_though_it_is_cancelled(void **state) {
     world        *w = *state;
     saros_handle  listener = {0}, accepted = {0};
@@ -295,6 +323,7 @@ int conform_stopping(void) {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_cancelled_receive_ends_once_and_loses_no_byte),
         WORLD_TEST(a_cancel_that_races_with_data_is_one_or_the_other),
+        WORLD_TEST(a_cancelled_send_tells_how_much_of_it_went_out),
         WORLD_TEST(a_won_accept_is_delivered_though_it_is_cancelled),
         WORLD_TEST(close_ends_what_flies_and_then_closes),
         WORLD_TEST(what_was_received_before_the_close_is_delivered),

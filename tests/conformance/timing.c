@@ -1,13 +1,13 @@
 /* timing.c: timers on the real clock, wakes, signals, and a loop that has nothing to do. */
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#ifndef _WIN32
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <unistd.h>
+#endif
 #ifdef __linux__
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -100,7 +100,7 @@ static void a_step_does_not_wait_longer_than_it_may(void **state) {
 /* ---- wakes ------------------------------------------------------------------------------------------------------ */
 
 static void *wake_soon(void *user) {
-    poll(NULL, 0, 10); /* until the loop sleeps */
+    rest(10); /* until the loop sleeps */
     saros_wake(user);
     return NULL;
 }
@@ -130,6 +130,10 @@ static void a_wake_before_the_wait_ends_it_too_and_many_become_one(void **state)
     saros_release(w->loop);
 }
 
+#ifdef _WIN32
+NOT_HERE(a_wake_from_a_signal_handler_ends_the_wait, "no signals")
+NOT_HERE(signals_that_interrupt_make_nothing_early_and_lose_nothing, "no signals")
+#else
 static saros_loop *volatile alarm_loop;
 static volatile sig_atomic_t alarms;
 static void                  wake_in_handler(int number) {
@@ -198,6 +202,8 @@ static void signals_that_interrupt_make_nothing_early_and_lose_nothing(void **st
     saros_release(w->loop);
     if (sockets) pair_close(w, &p);
 }
+
+#endif
 
 /* ---- idleness --------------------------------------------------------------------------------------------------- */
 

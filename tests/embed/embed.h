@@ -16,6 +16,13 @@
 #include "bindings/lua/saros_lua.h"
 #include "support/support.h"
 
+/* The one that most hosts have. */
+#ifdef _WIN32
+#define SOCKET_DRIVER "iocp"
+#else
+#define SOCKET_DRIVER "epoll"
+#endif
+
 /* ThreadSanitizer keeps every call stack that it has seen, and each longjmp of Lua's makes them longer: there a part of
  * a sweep must do. (One thread has no races.) */
 #ifdef __SANITIZE_THREAD__

@@ -79,7 +79,7 @@ static void *flaky_alloc(void *user, void *ptr, size_t osize, size_t nsize) {
 static void make_flaky(saros_config *config) { config->alloc = flaky_alloc; }
 
 static void open_flaky(host *h) {
-    if (world_open(h->w, "epoll", make_flaky) < 0) fail_msg("%s", h->w->why);
+    if (world_open(h->w, SOCKET_DRIVER, make_flaky) < 0) fail_msg("%s", h->w->why);
     h->L = lua_newstate(flaky_alloc, &h->lua);
     luaL_openlibs(h->L);
     lua_pushlightuserdata(h->L, h);

@@ -236,7 +236,7 @@ static void a_loop_is_not_closed_under_a_state_that_is_detaching(void **state) {
 /* What a script still has of a loop that is gone answers, and does not crash. */
 static void what_is_left_of_a_loop_that_has_closed_can_be_asked(void **state) {
     host *h = *state;
-    open_all(h, "epoll");
+    open_all(h, SOCKET_DRIVER);
     run(h, prelude);
     spawn(
         h, NULL, "left",

@@ -1,7 +1,6 @@
 /* states.c: several states and loops in one process: on one loop, on one thread, on two; and loops that a script makes. */
 #include "embed.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -31,7 +30,7 @@ static void two_states_with_a_loop_each_do_not_meet(void **state) {
 static void states_may_share_a_loop(void **state) {
     enum { STATES = 5 };
     host *h = *state, boxes[STATES] = {{0}};
-    open_all(h, "epoll");
+    open_all(h, SOCKET_DRIVER);
     for (int i = 0; i < STATES; i++) {
         boxes[i].w = h->w;
         boxes[i].L = new_state(&boxes[i], &boxes[i].lua);
@@ -65,7 +64,7 @@ static void a_scripts_own_loops_are_the_hosts_too(void **state) {
     int    file = mkstemp(name), kept = dup(2);
     size_t before;
     unlink(name);
-    open_all(h, "epoll");
+    open_all(h, SOCKET_DRIVER);
     before = h->w->memory.blocks;
     fflush(stderr);
     dup2(file, 2);

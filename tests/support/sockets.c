@@ -3,32 +3,37 @@
 
 #include "support/sim_peer.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
+
+/* Windows has no abstract Unix sockets, and Wine none at all: TCP stands in for them. */
+static int family_here(int family) {
+#ifdef _WIN32
+    if (family == SAROS_UNIX && !simulated()) return SAROS_INET;
+#endif
+    return family;
+}
 
 static saros_address any_address(int family) {
     /* cppcheck-suppress variableScope ; it counts over all calls */
     static unsigned count;
-    saros_address   address = {.family = (uint8_t)family};
-    if (family == SAROS_INET) memcpy(address.at.ip, "\x7f\0\0\1", 4);
-    if (family == SAROS_INET6) address.at.ip[15] = 1;
-    if (family == SAROS_UNIX) /* abstract: it leaves no file behind */
+    saros_address   address = {.family = (uint8_t)family_here(family)};
+    if (address.family == SAROS_INET) memcpy(address.at.ip, "\x7f\0\0\1", 4);
+    if (address.family == SAROS_INET6) address.at.ip[15] = 1;
+    if (address.family == SAROS_UNIX) /* abstract: it leaves no file behind */
         address.length = (uint16_t)(1 + snprintf(address.at.path + 1, sizeof address.at.path - 1, "saros-test-%ld-%u",
                                                  (long)getpid(), ++count));
     return address;
 }
 
+void need_unix_sockets(world *w) {
+    if (family_here(SAROS_UNIX) != SAROS_UNIX) world_skip(w, "no Unix sockets here");
+}
+
 void listen_at(world *w, saros_handle *listener, saros_address *address, int family) {
     *address = any_address(family);
     assert_result(perform(w, SAROS_OP_LISTEN, listener, address, 0), 0);
-    if (family != SAROS_UNIX) assert_int_not_equal(address->port, 0);
+    if (address->family != SAROS_UNIX) assert_int_not_equal(address->port, 0);
 }
 
 void close_now(world *w, saros_handle *handle) {
@@ -89,10 +94,10 @@ static socklen_t to_name(const saros_address *address, any_name *name) {
 }
 
 int raw_socket(int family) {
-    int fd = socket(family == SAROS_INET    ? AF_INET
-                    : family == SAROS_INET6 ? AF_INET6
-                                            : AF_UNIX,
-                    SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = (int)socket(family == SAROS_INET    ? AF_INET
+                         : family == SAROS_INET6 ? AF_INET6
+                                                 : AF_UNIX,
+                         SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     return fd;
 }
@@ -111,7 +116,7 @@ int raw_connect_begin(const saros_address *address) {
     any_name  name;
     socklen_t size = to_name(address, &name);
     int       fd = raw_socket(address->family);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
+    raw_never_wait(fd);
     (void)!connect(fd, &name.any, size);
     return fd;
 }
@@ -120,19 +125,60 @@ int raw_listen(saros_address *address, int family, int backlog) {
     *address = any_address(family);
     if (simulated()) return sim_listen(address, backlog);
     any_name  name;
-    int       fd = raw_socket(family);
+    int       fd = raw_socket(address->family);
     socklen_t size = to_name(address, &name);
     assert_int_equal(bind(fd, &name.any, size), 0);
     assert_int_equal(listen(fd, backlog), 0);
     size = sizeof name;
     assert_int_equal(getsockname(fd, &name.any, &size), 0);
-    if (family != SAROS_UNIX) address->port = ntohs(family == SAROS_INET ? name.in.sin_port : name.in6.sin6_port);
+    if (address->family == SAROS_INET) address->port = ntohs(name.in.sin_port);
+    if (address->family == SAROS_INET6) address->port = ntohs(name.in6.sin6_port);
     return fd;
 }
 
-void raw_close(int fd) {
-    if (sim_has(fd)) sim_close(fd, false);
-    else close(fd);
+void raw_close(saros_os_handle fd) {
+    if (sim_has((int)fd)) sim_close((int)fd, false);
+    else system_close(fd);
+}
+
+int raw_copy(saros_os_handle fd) {
+#ifdef _WIN32
+    WSAPROTOCOL_INFOW about;
+    int               any = FROM_PROTOCOL_INFO;
+    assert_int_equal(WSADuplicateSocketW((SOCKET)fd, GetCurrentProcessId(), &about), 0);
+    int copy = (int)WSASocketW(any, any, any, &about, 0, 0);
+#else
+    int copy = dup(fd);
+#endif
+    assert_true(copy >= 0);
+    return copy;
+}
+
+void raw_never_wait(int fd) {
+#ifdef _WIN32
+    u_long on = 1;
+    assert_int_equal(ioctlsocket((SOCKET)fd, FIONBIO, &on), 0);
+#else
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+#endif
+}
+
+bool raw_never_waits(int fd) {
+#ifdef _WIN32
+    char byte; /* Winsock does not tell; nobody sends anything here, so a call that waits never comes back */
+    return recv((SOCKET)fd, &byte, 1, 0) < 0;
+#else
+    return fcntl(fd, F_GETFL) & O_NONBLOCK;
+#endif
+}
+
+bool raw_is_ours_alone(int fd) {
+#ifdef _WIN32
+    DWORD flags = 0;
+    return GetHandleInformation((HANDLE)(intptr_t)fd, &flags) && !(flags & HANDLE_FLAG_INHERIT);
+#else
+    return fcntl(fd, F_GETFD) & FD_CLOEXEC;
+#endif
 }
 
 void raw_end(int fd) {
@@ -146,21 +192,21 @@ void raw_reset(int fd) {
         return;
     }
     struct linger now = {.l_onoff = 1, .l_linger = 0};
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
-    close(fd);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, (void *)&now, sizeof now), 0);
+    system_close(fd);
 }
 
 void raw_write(int fd, const void *data, size_t size) {
     for (size_t done = 0; done < size;) {
         int64_t wrote = sim_has(fd) ? sim_send(fd, (const char *)data + done, size - done)
-                                    : send(fd, (const char *)data + done, size - done, MSG_NOSIGNAL);
+                                    : send(fd, (const char *)data + done, (raw_size)(size - done), MSG_NOSIGNAL);
         assert_true(wrote > 0);
         done += (size_t)wrote;
     }
 }
 
 size_t raw_read_some(int fd, void *buffer, size_t size) {
-    int64_t got = sim_has(fd) ? sim_recv(fd, buffer, size) : recv(fd, buffer, size, 0);
+    int64_t got = sim_has(fd) ? sim_recv(fd, buffer, size) : recv(fd, buffer, (raw_size)size, 0);
     assert_true(got > 0);
     return (size_t)got;
 }
@@ -173,12 +219,12 @@ bool raw_has(const saros_handle *handle, size_t size) {
     static char bytes[1000];
     assert_in_range(size, 1, sizeof bytes);
     if (simulated()) return sim_there(handle) >= size;
-    return recv(handle->os, bytes, size, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)size;
+    return recv(handle->os, bytes, (raw_size)size, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)size;
 }
 
 void raw_steal(const saros_handle *handle, void *buffer, size_t size) {
     if (simulated()) sim_steal(handle, buffer, size);
-    else assert_int_equal(recv(handle->os, buffer, size, 0), size);
+    else assert_int_equal(recv(handle->os, buffer, (raw_size)size, 0), size);
 }
 
 bool raw_ended(int fd) {

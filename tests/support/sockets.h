@@ -2,11 +2,15 @@
  *
  * A raw socket is one that the loop knows nothing of: a blocking descriptor, for peers that must do what no loop would.
  * Where the driver's world is simulated, it is a socket of that world (sim_peer.h).
- * Everything is on this machine: 127.0.0.1, ::1 and abstract or named Unix sockets. */
+ * Everything is on this machine: 127.0.0.1, ::1 and abstract or named Unix sockets; on Windows
+ * TCP stands in for those, and a socket is an int there too, as handles have 32 bits that count. */
 #ifndef SOCKETS_H
 #define SOCKETS_H
 
 #include "support/support.h"
+
+/* Skips a test of what only they have. */
+void need_unix_sockets(world *w);
 
 /* A listener at a port or name of its own, whose address is filled in. */
 void listen_at(world *w, saros_handle *listener, saros_address *address, int family);
@@ -26,7 +30,11 @@ int    raw_socket(int family);
 int    raw_connect(const saros_address *address);
 int    raw_connect_begin(const saros_address *address); /* does not wait for the answer */
 int    raw_listen(saros_address *address, int family, int backlog);
-void   raw_close(int fd);
+void   raw_close(saros_os_handle fd);
+int    raw_copy(saros_os_handle fd); /* another number of the same socket, as a child process would have it */
+void   raw_never_wait(int fd);
+bool   raw_never_waits(int fd);
+bool   raw_is_ours_alone(int fd);                        /* child processes do not have it */
 void   raw_end(int fd);                                  /* sends no more */
 void   raw_reset(int fd);                                /* closes so that the peer sees a reset */
 void   raw_write(int fd, const void *data, size_t size); /* all of it */

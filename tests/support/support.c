@@ -4,7 +4,6 @@
 #include "support/sim_peer.h"
 
 #include <dirent.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,9 +67,7 @@ static void count_event(void *user, saros_loop *loop, enum saros_event event, co
 }
 
 void kernel_only(world *w) {
-    if (!simulated()) return;
-    w->ended = true;
-    skip();
+    if (simulated()) world_skip(w, "it is about a real kernel");
 }
 
 int world_bare(void **state) {
@@ -114,6 +111,12 @@ void world_run(void **state) {
     world *w = *state;
     w->test(state);
     w->ended = true;
+}
+
+void world_skip(world *w, const char *why) {
+    print_message("skipped: %s\n", why);
+    w->ended = true;
+    skip();
 }
 
 int world_teardown(void **state) {
@@ -187,10 +190,18 @@ saros_time clock_now(void) {
     return (saros_time)now.tv_sec * SAROS_SECOND + now.tv_nsec;
 }
 
+void rest(int milliseconds) {
+#ifdef _WIN32
+    Sleep((DWORD)milliseconds);
+#else
+    poll(NULL, 0, milliseconds);
+#endif
+}
+
 /* Time that the loop does not see, because it has nothing to wait for. */
 static void pass(saros_time span) {
     if (simulated()) sim_pass(span);
-    else poll(NULL, 0, (int)(span / MILLISECOND));
+    else rest((int)(span / MILLISECOND));
 }
 
 saros_status step_for(world *w, saros_time wait) { return saros_step(w->loop, &(saros_limits){.wait = wait}); }
@@ -228,12 +239,17 @@ size_t waits_during(world *w, saros_time duration) {
 }
 
 int descriptors_open(void) {
+#ifdef _WIN32
+    DWORD count = 0;
+    return GetProcessHandleCount(GetCurrentProcess(), &count) ? (int)count : -1;
+#else
     int  count = 0;
     DIR *folder = opendir("/proc/self/fd");
     if (folder == NULL) return -1; /* not a Linux: then nothing is counted */
     while (readdir(folder) != NULL) count++;
     closedir(folder);
     return count - 3; /* ".", ".." and the folder itself */
+#endif
 }
 
 void check_result_(int64_t actual, int64_t expected, const char *file, int line) {

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/saros.h"
+#include "support/system.h"
 
 enum { MILLISECOND = 1000000, PATIENCE = 20 /* seconds, before a test that waits has failed */ };
 
@@ -62,6 +63,9 @@ int world_open(world *w, const char *driver, void (*change)(saros_config *config
 /* Closes w->loop before the teardown does, whatever flies. */
 void world_close(world *w);
 
+/* Ends the test here, without having shown anything. */
+void world_skip(world *w, const char *why);
+
 /* A test of a world, and one that opens its loops itself. */
 typedef void world_test(void **state);
 typedef struct world_case {
@@ -74,7 +78,10 @@ typedef struct world_case {
         }                                                                                                            \
     }
 #define WORLD_TEST(test) WORLD_CASE(test, world_run, world_setup, world_teardown)
-#define BARE_TEST(test)  WORLD_CASE(test, world_run, world_bare, world_teardown)
+/* In place of a test's body, where the system lacks what it is about: it is counted as skipped, and says why. */
+#define NOT_HERE(test, why) \
+    static void test(void **state) { world_skip(*state, why); }
+#define BARE_TEST(test) WORLD_CASE(test, world_run, world_bare, world_teardown)
 
 /* ---- operations that remember how they ended -------------------------------------------------------------------- */
 
@@ -115,8 +122,9 @@ void steps(world *w, int count);
 /* Steps for that long, by the loop's clock; how many times the driver was asked meanwhile. */
 size_t waits_during(world *w, saros_time duration);
 
-saros_time clock_now(void); /* CLOCK_MONOTONIC */
-int        descriptors_open(void);
+saros_time clock_now(void); /* the monotonic clock */
+void       rest(int milliseconds);
+int        descriptors_open(void); /* on Windows: handles */
 
 /* Compares results and names them. */
 #define assert_result(actual, expected) check_result_(actual, expected, __FILE__, __LINE__)

@@ -6,11 +6,17 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#ifndef _WIN32
 #include <sys/time.h>
+#endif
 
 #include "support/support.h"
 
+#ifdef _WIN32
+enum { THREADS = 4, POSTS = 5000 }; /* a wake costs Wine a visit to its server */
+#else
 enum { THREADS = 4, POSTS = 100000 };
+#endif
 
 /* ---- posts ------------------------------------------------------------------------------------------------------ */
 
@@ -228,6 +234,10 @@ static void a_storm_of_wakes_neither_blocks_nor_fills_anything(void **state) {
 
 /* ---- signals ---------------------------------------------------------------------------------------------------- */
 
+#ifdef _WIN32
+NOT_HERE(posts_from_a_signal_handler_arrive, "no signals")
+NOT_HERE(a_handler_may_post_into_the_middle_of_a_post, "no signals")
+#else
 static saros_loop *volatile signal_loop;
 static small                 signal_ops[1000];
 static volatile sig_atomic_t signal_next, signal_most;
@@ -292,6 +302,7 @@ static void a_handler_may_post_into_the_middle_of_a_post(void **state) {
     sigaction(SIGALRM, &before, NULL);
     assert_int_equal(told_posts, 500);
 }
+#endif
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -6,10 +6,14 @@
 
 static const struct entry {
     const char *name;
-    int         code, posix;
+    int         code, system; /* the system's number, 0: none */
     const char *text;
 } table[] = {
+#ifdef _WIN32
+#define ENTRY(name, code, posix, windows, text) {#name, code, windows, text},
+#else
 #define ENTRY(name, code, posix, windows, text) {#name, code, posix, text},
+#endif
     SAROS_ERRORS(ENTRY)
 #undef ENTRY
 };
@@ -23,7 +27,7 @@ static void every_code_and_every_name_stands_for_one_error(void **state) {
             assert_int_not_equal(table[i].code, table[k].code);
             assert_string_not_equal(table[i].name, table[k].name);
             assert_string_not_equal(table[i].text, table[k].text);
-            if (table[i].posix != 0) assert_int_not_equal(table[i].posix, table[k].posix);
+            if (table[i].system != 0) assert_int_not_equal(table[i].system, table[k].system);
         }
     }
 }
@@ -43,13 +47,20 @@ static void the_systems_number_becomes_the_error_of_the_same_name(void **state) 
     (void)state;
     int translated = 0;
     for (int i = 0; i < COUNT; i++)
-        if (table[i].posix != 0) {
-            assert_int_equal(saros_error_from_os(table[i].posix), table[i].code);
+        if (table[i].system != 0) {
+            assert_int_equal(saros_error_from_os(table[i].system), table[i].code);
             translated++;
         }
-    assert_true(translated > 50);
+    assert_true(translated > 40);
+#ifdef _WIN32
+    assert_int_equal(saros_error_from_os(WSAECONNRESET), SAROS_ECONNRESET);
+    assert_int_equal(saros_error_from_os(ERROR_NETNAME_DELETED), SAROS_ECONNRESET); /* the same, of a completion */
+    assert_int_equal(saros_error_from_os(ERROR_CONNECTION_REFUSED), SAROS_ECONNREFUSED);
+    assert_int_equal(saros_error_from_os(ERROR_ACCESS_DENIED), SAROS_EACCES);
+#else
     assert_int_equal(saros_error_from_os(EWOULDBLOCK), SAROS_EAGAIN);
     assert_int_equal(saros_error_from_os(ECONNRESET), SAROS_ECONNRESET);
+#endif
 }
 
 static void every_number_has_an_answer(void **state) {
