@@ -234,6 +234,14 @@ bool raw_ended(int fd) {
     return poll(&one, 1, PATIENCE * 1000) == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) <= 0;
 }
 
+bool under_wine(void) {
+#ifdef _WIN32
+    return GetProcAddress(GetModuleHandleA("ntdll"), "wine_get_version") != NULL;
+#else
+    return false;
+#endif
+}
+
 /* ---- whole messages --------------------------------------------------------------------------------------------- */
 
 int send_all(world *w, saros_handle *handle, const void *data, size_t size) {

@@ -45,6 +45,9 @@ bool   raw_has(const saros_handle *handle, size_t size); /* are that many bytes 
 /* Takes bytes that are there from under the loop. */
 void raw_steal(const saros_handle *handle, void *buffer, size_t size);
 
+/* Is this not a Windows but Wine, which tells it by a function of its own? */
+bool under_wine(void);
+
 /* Sends until the kernel takes no more: then send_op is left in flight. */
 void fill_up(world *w, told *send_op, saros_handle *handle);
 /* Does all of it, in as many operations as it takes; the number of operations. */

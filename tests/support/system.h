@@ -19,8 +19,6 @@ enum { MSG_DONTWAIT = 0, MSG_NOSIGNAL = 0, SOCK_CLOEXEC = 0, SHUT_WR = SD_SEND }
 typedef int raw_size; /* of a send or receive */
 #define poll(list, count, milliseconds) WSAPoll(list, count, milliseconds)
 static inline void system_close(saros_os_handle fd) { closesocket((SOCKET)fd); }
-/* Is this not a Windows but Wine, which tells it by a function of its own? */
-static inline int under_wine(void) { return GetProcAddress(GetModuleHandleA("ntdll"), "wine_get_version") != NULL; }
 #else
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -32,7 +30,6 @@ static inline int under_wine(void) { return GetProcAddress(GetModuleHandleA("ntd
 #include <unistd.h>
 typedef size_t     raw_size;
 static inline void system_close(saros_os_handle fd) { close(fd); }
-static inline int  under_wine(void) { return 0; }
 #endif
 
 #endif
