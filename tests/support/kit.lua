@@ -9,8 +9,10 @@ local kit = {}
 kit.driver = saros.current_loop():driver()
 
 -- Why a case cannot be run here that needs something real of the world: "time" that passes while others work, "sockets"
--- that reach other processes or have descriptors. Nothing where it can.
+-- that reach other processes or have descriptors, "resets" that are told though nobody waited when they came. Nothing
+-- where it can.
 function kit.lacks(what)
+   if what == "resets" then return os.getenv("WINELOADER") and "Wine takes a reset for an end" end
    if kit.driver == "sim" then return "simulated " .. what end
    if kit.driver == "none" and what == "sockets" then return "driver none has no sockets" end
 end
