@@ -41,14 +41,14 @@ enum { NAME = sizeof(struct sockaddr_in6) + 16 /* what AcceptEx wants for each o
 enum { SKIPS = 1 /* no packet for what succeeds at once */, SIX = 2 /* a listener's family */ };
 
 typedef struct block {
-    OVERLAPPED overlapped; /* first: the packet has its address */
-    saros_op  *op;
-    SOCKET     on;        /* what the call was made on */
-    SOCKET     fresh;     /* CONNECT and ACCEPT: the handle's, when it is open */
-    uint32_t   index;     /* op->word is this */
-    uint32_t   free;      /* the next free one's index + 1 */
-    uint8_t    bits;      /* fresh's */
-    bool       cancelled; /* by us */
+    OVERLAPPED      overlapped; /* first: the packet has its address */
+    saros_op       *op;
+    SOCKET          on;        /* what the call was made on */
+    saros_os_handle fresh;     /* CONNECT and ACCEPT: the handle's, when it is open */
+    uint32_t        index;     /* op->word is this */
+    uint32_t        free;      /* the next free one's index + 1 */
+    uint8_t         bits;      /* fresh's */
+    bool            cancelled; /* by us */
 } block;
 
 typedef struct iocp_driver {
@@ -93,7 +93,7 @@ static block *take_block(iocp_driver *self, saros_op *op) {
     if (self->free == 0 && grow(self) < 0) return NULL;
     block *b = block_at(self, self->free - 1);
     self->free = b->free;
-    *b = (block){.index = b->index, .op = op, .on = (SOCKET)op->handle->os, .fresh = INVALID_SOCKET};
+    *b = (block){.index = b->index, .op = op, .on = (SOCKET)op->handle->os, .fresh = SAROS_NO_HANDLE};
     op->word = b->index;
     return b;
 }
@@ -106,9 +106,9 @@ static void give_back(iocp_driver *self, block *b) {
 
 /* ---- sockets -------------------------------------------------------------------------------------------------- */
 
-static void discard(SOCKET *socket) {
-    if (*socket != INVALID_SOCKET) saros_try_close((saros_os_handle)*socket);
-    *socket = INVALID_SOCKET;
+static void discard(saros_os_handle *os) {
+    if (*os != SAROS_NO_HANDLE) saros_try_close(*os);
+    *os = SAROS_NO_HANDLE;
 }
 
 /* May a success go without its packet? Where a provider makes sockets that are no kernel handles it may not, even if
@@ -123,21 +123,17 @@ static bool skip_packets(SOCKET socket) {
 }
 
 /* From now on what ends on this socket ends at our port: for ever, it cannot be moved to another. */
-static int adopt(iocp_driver *self, SOCKET socket, uint8_t *bits) {
-    if (CreateIoCompletionPort((HANDLE)socket, self->port, 0, 0) == NULL)
-        return saros_error_from_os((int)GetLastError());
-    if (skip_packets(socket)) *bits |= SKIPS;
+static int adopt(iocp_driver *self, saros_os_handle os, uint8_t *bits) {
+    if (CreateIoCompletionPort((HANDLE)os, self->port, 0, 0) == NULL) return saros_error_from_os((int)GetLastError());
+    if (skip_packets((SOCKET)os)) *bits |= SKIPS;
     return 0;
 }
 
 /* The socket of a connection to be. It is dressed like its listener, so it stays so when it becomes that one's. */
 static int open_fresh(iocp_driver *self, block *b, int family) {
-    saros_os_handle made;
+    int error = saros_try_socket(family, &b->fresh);
     b->bits = 0;
-    int error = saros_try_socket(family, &made);
-    if (error < 0) return error;
-    b->fresh = (SOCKET)made; /* from here on whatever fails closes it: deliver */
-    return adopt(self, b->fresh, &b->bits);
+    return error < 0 ? error : adopt(self, b->fresh, &b->bits); /* whatever fails from here on closes it: deliver */
 }
 
 /* ---- calls ---------------------------------------------------------------------------------------------------- */
@@ -147,7 +143,8 @@ static int open_fresh(iocp_driver *self, block *b, int family) {
 static int call_accept(iocp_driver *self, block *b, DWORD *moved) {
     int error = open_fresh(self, b, b->op->handle->bits & SIX ? AF_INET6 : AF_INET);
     if (error < 0) return error;
-    return self->accept(b->on, b->fresh, self->names, 0, NAME, NAME, moved, &b->overlapped) ? 0 : WSAGetLastError();
+    BOOL done = self->accept(b->on, (SOCKET)b->fresh, self->names, 0, NAME, NAME, moved, &b->overlapped);
+    return done ? 0 : WSAGetLastError();
 }
 
 static int call_connect(iocp_driver *self, block *b, DWORD *moved) {
@@ -156,7 +153,7 @@ static int call_connect(iocp_driver *self, block *b, DWORD *moved) {
     if (to.any.sa_family == AF_UNIX) return SAROS_EAFNOSUPPORT;
     int error = open_fresh(self, b, to.any.sa_family);
     if (error < 0) return error;
-    b->on = b->fresh;
+    b->on = (SOCKET)b->fresh;
     any.any.sa_family = to.any.sa_family; /* ConnectEx, unlike connect, wants a bound socket */
     if (bind(b->on, &any.any, size) != 0) return WSAGetLastError();
     return self->connect(b->on, &to.any, size, NULL, 0, moved, &b->overlapped) ? 0 : WSAGetLastError();
@@ -187,9 +184,10 @@ static bool opens(const saros_op *op) { return op->kind == SAROS_OP_ACCEPT || op
 
 /* Makes a connection whole: without it getpeername and shutdown say that there is none. */
 static int update_context(const block *b) {
-    int error = b->op->kind == SAROS_OP_CONNECT
-                    ? setsockopt(b->fresh, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0)
-                    : setsockopt(b->fresh, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&b->on, sizeof b->on);
+    SOCKET s = (SOCKET)b->fresh;
+    int    error = b->op->kind == SAROS_OP_CONNECT
+                       ? setsockopt(s, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, NULL, 0)
+                       : setsockopt(s, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&b->on, sizeof b->on);
     return error == 0 ? 0 : WSAGetLastError();
 }
 
@@ -211,7 +209,7 @@ static void deliver(iocp_driver *self, block *b, bool open) {
         discard(&b->fresh);
         return;
     }
-    handle->os = (saros_os_handle)b->fresh;
+    handle->os = b->fresh;
     handle->bits = b->bits;
     saros_opened(self->loop, handle, false);
 }
@@ -260,34 +258,31 @@ static int listen_at(iocp_driver *self, saros_handle *handle, saros_address *add
     int error = saros_try_listen(&handle->os, address, backlog);
     if (error < 0) return error;
     handle->bits = address->family == SAROS_INET6 ? SIX : 0;
-    error = adopt(self, (SOCKET)handle->os, &handle->bits);
+    error = adopt(self, handle->os, &handle->bits);
     if (error == 0) saros_opened(self->loop, handle, true);
-    else saros_try_close(handle->os), handle->os = SAROS_NO_HANDLE;
+    else discard(&handle->os);
     return error;
-}
-
-static void close_socket(saros_handle *handle) {
-    if (handle->os != SAROS_NO_HANDLE) saros_try_close(handle->os);
-    handle->os = SAROS_NO_HANDLE;
 }
 
 static void iocp_submit(void *driver, saros_op *op) {
     iocp_driver  *self = driver;
     saros_handle *handle = op->handle;
-    int64_t       result = SAROS_EAGAIN; /* has to go through the port */
+    int64_t       result = 0;
     switch (op->kind) {
+    case SAROS_OP_SEND:
+        result = saros_try_send(handle->os, op->data, op->size);
+        if (result != SAROS_EAGAIN) break;
+        /* fall through */
     case SAROS_OP_CONNECT:
     case SAROS_OP_ACCEPT:
-    case SAROS_OP_RECV: break;
-    case SAROS_OP_SEND: result = saros_try_send(handle->os, op->data, op->size); break;
+    case SAROS_OP_RECV: begin(self, op); return;
     case SAROS_OP_LISTEN: result = listen_at(self, handle, op->address, op->size); break;
     case SAROS_OP_SHUTDOWN: result = saros_try_shutdown(handle->os); break;
     case SAROS_OP_NAME: result = saros_try_name(handle->os, op->size == 1, op->address); break;
-    case SAROS_OP_CLOSE: close_socket(handle), result = 0; break;
+    case SAROS_OP_CLOSE: discard(&handle->os); break;
     default: result = SAROS_ENOSYS;
     }
-    if (result == SAROS_EAGAIN) begin(self, op);
-    else saros_complete(self->loop, op, result);
+    saros_complete(self->loop, op, result);
 }
 
 /* The packet has the kernel's own number for a failure; asking again for the result translates it into the sockets'. */
@@ -354,50 +349,45 @@ static void iocp_close(void *driver) {
     iocp_driver *self = driver;
     for (uint32_t i = 0; i < self->count; i++) saros_realloc(self->loop, self->chunks[i], CHUNK * sizeof(block), 0);
     saros_realloc(self->loop, self->chunks, self->count * sizeof *self->chunks, 0);
-    CloseHandle(self->port);
+    if (self->port != NULL) CloseHandle(self->port);
     WSACleanup();
 }
 
-/* AcceptEx and ConnectEx are no exports but a provider's, found through a socket of its. */
+static int find_function(saros_os_handle any, GUID id, void *function) {
+    DWORD size;
+    int   error = WSAIoctl((SOCKET)any, SIO_GET_EXTENSION_FUNCTION_POINTER, &id, sizeof id, function,
+                           sizeof(LPFN_ACCEPTEX), &size, NULL, NULL);
+    return error == 0 ? 0 : saros_error_from_os(WSAGetLastError());
+}
+
+/* They are no exports but a provider's, found through a socket of its. */
 static int find_functions(iocp_driver *self) {
-    GUID            accept_id = WSAID_ACCEPTEX, connect_id = WSAID_CONNECTEX;
-    DWORD           size;
     saros_os_handle any;
     int             error = saros_try_socket(AF_INET, &any);
     if (error == SAROS_EAFNOSUPPORT) error = saros_try_socket(AF_INET6, &any);
-    if (error < 0) return error;
-    if (WSAIoctl((SOCKET)any, SIO_GET_EXTENSION_FUNCTION_POINTER, &accept_id, sizeof accept_id, &self->accept,
-                 sizeof self->accept, &size, NULL, NULL) != 0 ||
-        WSAIoctl((SOCKET)any, SIO_GET_EXTENSION_FUNCTION_POINTER, &connect_id, sizeof connect_id, &self->connect,
-                 sizeof self->connect, &size, NULL, NULL) != 0)
-        error = saros_error_from_os(WSAGetLastError());
-    saros_try_close(any);
+    if (error == 0) error = find_function(any, (GUID)WSAID_ACCEPTEX, &self->accept);
+    if (error == 0) error = find_function(any, (GUID)WSAID_CONNECTEX, &self->connect);
+    discard(&any);
+    return error;
+}
+
+static int refuse(saros_loop *loop, const char *what, int error) {
+    saros_reason(loop, "%s: %s", what, saros_error_text(error));
     return error;
 }
 
 static int iocp_open(void *driver, saros_loop *loop, const saros_config *config) {
     iocp_driver *self = driver;
+    WSADATA      about;
     (void)config;
     self->loop = loop;
-    WSADATA about;
-    int     error = WSAStartup(MAKEWORD(2, 2), &about); /* gives its error back: there is no last one yet */
-    if (error != 0) {
-        error = saros_error_from_os(error);
-        saros_reason(loop, "WSAStartup: %s", saros_error_text(error));
-        return error;
-    }
+    int number = WSAStartup(MAKEWORD(2, 2), &about); /* gives its error back: there is no last one yet */
+    if (number != 0) return refuse(loop, "WSAStartup", saros_error_from_os(number));
     self->port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 1);
-    if (self->port == NULL) {
-        error = saros_error_from_os((int)GetLastError());
-        saros_reason(loop, "CreateIoCompletionPort: %s", saros_error_text(error));
-    } else {
-        error = find_functions(self);
-        if (error < 0) saros_reason(loop, "AcceptEx and ConnectEx: %s", saros_error_text(error));
-    }
+    int error = self->port == NULL ? saros_error_from_os((int)GetLastError()) : find_functions(self);
     if (error == 0) return 0;
-    if (self->port != NULL) CloseHandle(self->port);
-    WSACleanup();
-    return error;
+    iocp_close(self);
+    return refuse(loop, self->port == NULL ? "CreateIoCompletionPort" : "AcceptEx and ConnectEx", error);
 }
 
 const saros_driver saros_iocp_driver = {
