@@ -40,6 +40,9 @@ check    | command shellcheck          | shellcheck      | shellcheck
 macos    | command npm                 | npm             | npm, to fetch a cross compiler
 macos    | command llvm-objdump        | llvm            | llvm-objdump and llvm-nm
 macos    | command file                | file            | file
+windows  | command x86_64-w64-mingw32-gcc | gcc-mingw-w64-x86-64-win32 | mingw-w64, a C compiler for Windows
+windows  | command wine                | wine            | Wine
+windows  | command /usr/lib/wine/wine64 wine64 | wine64  | Wine for 64-bit programs
 coverage | command gcovr               | gcovr           | gcovr
 '
 

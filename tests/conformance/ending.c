@@ -84,7 +84,7 @@ static void half_a_stream_may_end_and_the_other_half_go_on(void **state) {
 
 /* Wine takes a reset for an end, unless a receive is under way in its kernel. */
 static void check_reset(int64_t result, bool under_way) {
-    if (!under_wine() || under_way || result != 0) assert_result(result, SAROS_ECONNRESET);
+    if (simulated() || !under_wine() || under_way || result != 0) assert_result(result, SAROS_ECONNRESET);
 }
 
 static void a_reset_is_told_by_name_to_reader_and_writer(void **state) {
@@ -96,13 +96,14 @@ static void a_reset_is_told_by_name_to_reader_and_writer(void **state) {
     steps(w, 1);
     raw_reset(fd);
     check_reset(await(w, &receive), driver_is("iocp"));
-#ifdef _WIN32 /* there it is told to whoever asks, as often as they do */
-    assert_result(perform(w, SAROS_OP_SEND, &p.server, "x", 1), SAROS_ECONNRESET);
-    check_reset(perform(w, SAROS_OP_RECV, &p.server, buffer, 10), false);
+#ifdef _WIN32
+    bool again = !simulated(); /* there it is told to whoever asks, as often as they do */
 #else
-    assert_result(perform(w, SAROS_OP_SEND, &p.server, "x", 1), SAROS_EPIPE);
-    assert_int_equal(perform(w, SAROS_OP_RECV, &p.server, buffer, 10), 0);
+    bool again = false;
 #endif
+    assert_result(perform(w, SAROS_OP_SEND, &p.server, "x", 1), again ? SAROS_ECONNRESET : SAROS_EPIPE);
+    if (again) check_reset(perform(w, SAROS_OP_RECV, &p.server, buffer, 10), false);
+    else assert_int_equal(perform(w, SAROS_OP_RECV, &p.server, buffer, 10), 0);
     pair_close(w, &p);
     fd = pair_raw(w, &p, SAROS_INET); /* while nobody waits */
     raw_reset(fd);

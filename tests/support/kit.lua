@@ -7,6 +7,15 @@ local saros = require "saros"
 local kit = {}
 
 kit.driver = saros.current_loop():driver()
+kit.windows = package.config:sub(1, 1) == "\\"
+
+-- Ends the case that runs, as one that cannot be run here.
+function kit.skip(reason) require("busted").pending(reason) end
+
+-- For a case about Unix sockets, which Wine lacks, and Windows has without some of what is asked of them.
+function kit.need_unix_sockets()
+   if kit.windows and kit.driver ~= "sim" then kit.skip("no Unix sockets here") end
+end
 
 -- Why a case cannot be run here that needs something real of the world: "time" that passes while others work, "sockets"
 -- that reach other processes or have descriptors, "resets" that are told though nobody waited when they came. Nothing
@@ -15,6 +24,7 @@ function kit.lacks(what)
    if what == "resets" then return os.getenv("WINELOADER") and "Wine takes a reset for an end" end
    if kit.driver == "sim" then return "simulated " .. what end
    if kit.driver == "none" and what == "sockets" then return "driver none has no sockets" end
+   if kit.windows and what == "shell" then return "no POSIX shell here" end
 end
 
 -- busted's `it`, for cases that need something real; where that is lacking they are named, with the reason, by its
@@ -98,6 +108,7 @@ end
 
 -- Runs a command of the shell; returns what it wrote on both channels, "exit" or "signal", and the number.
 function kit.shell(command)
+   if kit.windows then kit.skip("no POSIX shell here") end
    local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1", "r"))
    local output = pipe:read("a")
    local _, how, code = pipe:close()
