@@ -10,7 +10,7 @@ kit.driver = saros.current_loop():driver()
 kit.windows = package.config:sub(1, 1) == "\\"
 
 -- Ends the case that runs, as one that cannot be run here.
-function kit.skip(reason) require("busted").pending(reason) end
+function kit.skip(reason) require("support.pending")(reason) end
 
 -- For a case about Unix sockets, which Wine lacks, and Windows has without some of what is asked of them.
 function kit.need_unix_sockets()
