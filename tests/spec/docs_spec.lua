@@ -44,7 +44,8 @@ local function run(program, options)
    local words = {quote(host)}
    for _, option in ipairs(options) do words[#words + 1] = quote(option) end
    words[#words + 1] = quote(path) .. " 2>&1"
-   local pipe = assert(io.popen(table.concat(words, " ")))
+   local line = table.concat(words, " ")
+   local pipe = assert(io.popen(windows and '"' .. line .. '"' or line)) -- cmd takes the outermost quotes away
    local output = pipe:read("a")
    local _, how, code = pipe:close()
    os.remove(path)

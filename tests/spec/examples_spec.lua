@@ -21,7 +21,8 @@ end
 local function command(...)
    local words = table.pack(...)
    for i = 1, words.n do words[i] = quote(tostring(words[i])) end
-   return table.concat(words, " ") .. " 2>&1"
+   local line = table.concat(words, " ") .. " 2>&1"
+   return windows and '"' .. line .. '"' or line -- cmd takes the outermost quotes away
 end
 
 local function finish(pipe) -- everything that is left to read, without colours; and how the process ended
