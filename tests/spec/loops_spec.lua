@@ -39,14 +39,14 @@ describe("saros.loop", function()
    it("runs the same program on every driver that opens, one after the other, with the same result", function()
       local function program()
          local log, q = kit.log(), saros.queue(1)
-         saros.gather(function()
+         log((select(3, saros.gather(function()
             for i = 1, 3 do q:put(i) end
             q:shutdown()
          end, function()
             for item in q:items() do log(item) end
          end, function()
-            log(select(3, saros.timeout(0.001, saros.sleep, 5)))
-         end)
+            return (select(3, saros.timeout(0.001, saros.sleep, 5)))
+         end))))
          return table.concat(log, " ")
       end
       local tried = 0
