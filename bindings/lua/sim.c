@@ -275,9 +275,9 @@ static int seed(lua_State *L) {
 
 /* 0 … most, each as likely as the others: what would favour some of them is drawn again. */
 static uint64_t draw(saros_loop *loop, uint64_t most) {
-    uint64_t value = saros_random(loop), count = most + 1;
-    if (count == 0) return value;
-    uint64_t even = UINT64_MAX - (UINT64_MAX % count + 1) % count;
+    uint64_t value = saros_random(loop);
+    if (most == UINT64_MAX) return value;
+    uint64_t count = most + 1, even = UINT64_MAX - (UINT64_MAX % count + 1) % count;
     while (value > even) value = saros_random(loop);
     return value % count;
 }
