@@ -163,6 +163,7 @@ saros_time saros_seconds(lua_State *L, int arg) {
     if (isnan(seconds)) luaL_argerror(L, arg, "number of seconds expected, got NaN");
     if (seconds <= 0) return 0;
     lua_Number nanoseconds = ceil(seconds * 1e9);
+    if (nanoseconds / 1e9 < seconds) nanoseconds++; /* the product was rounded down: nothing is early, not by a bit */
     return nanoseconds >= 9.2e18 ? SAROS_FOREVER : (saros_time)nanoseconds;
 }
 

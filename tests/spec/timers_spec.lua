@@ -90,6 +90,14 @@ describe("saros.sleep", function()
       kit.raises("NaN", saros.sleep_until, nan)
    end)
 
+   it("until a time is not over before now() says so, to the last bit", function()
+      for i = 1, 200 do
+         local time = saros.now() + i * 0.0000007
+         saros.sleep_until(time)
+         assert.is_true(saros.now() >= time)
+      end
+   end)
+
    it("does not drift where sleep_until follows a fixed grid", function()
       local began = saros.now()
       for i = 1, 5 do saros.sleep_until(began + i * 0.002) end
