@@ -27,7 +27,11 @@ static saros_address any_address(int family) {
 }
 
 void need_unix_sockets(world *w) {
-    if (family_here(SAROS_UNIX) != SAROS_UNIX) world_skip(w, "no Unix sockets here");
+#ifdef _WIN32
+    if (!simulated()) world_skip(w, "no Unix sockets here");
+#else
+    (void)w;
+#endif
 }
 
 void listen_at(world *w, saros_handle *listener, saros_address *address, int family) {
