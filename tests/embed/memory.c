@@ -136,9 +136,16 @@ static void check_usable(host *h) {
 
 /* ---- the sweeps ----------------------------------------------------------------------------------------------------- */
 
+/* Milliseconds without anything, after which nothing will come: a busy Wine takes its time to pass a byte on. */
+#ifdef _WIN32
+enum { REST = 100 };
+#else
+enum { REST = 5 };
+#endif
+
 /* Until nothing more happens: then the scenario has ended, or what it waits for will not come. */
 static void run_to_rest(host *h) {
-    for (int idle = 0, steps_left = 5000; idle < 5 && saros_lua_tasks(h->L) > 0; steps_left--) {
+    for (int idle = 0, steps_left = 5000; idle < REST && saros_lua_tasks(h->L) > 0; steps_left--) {
         size_t       so_far = h->w->events[SAROS_ON_TELL];
         saros_status status =
             saros_step(h->w->loop, &(saros_limits){.wait = MILLISECOND, .budget = MILLISECOND, .gc = 1});

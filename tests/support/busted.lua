@@ -30,6 +30,28 @@ if package.config:sub(1, 1) == "\\" then
    package.preload["term.core"] = function()
       return { isatty = function() return false end }
    end
+
+   -- Its C library makes temporary files in the root folder, where not everybody may, with names that processes share.
+   local folder = os.getenv("TEMP") or "."
+   local mark = ("%.0f"):format(require("saros").now() * 1e9)
+   local names = {}
+   function os.tmpname() -- luacheck: ignore 122
+      local name = ("%s\\saros-%s-%d"):format(folder, mark, #names + 1)
+      assert(io.open(name, "wb")):close()
+      names[#names + 1] = name
+      return name
+   end
+
+   function io.tmpfile() -- luacheck: ignore 122
+      return io.open(os.tmpname(), "w+b")
+   end
+
+   -- Files that are open cannot be removed: at the very end none is.
+   package.loaded["support.temporary"] = setmetatable({}, {
+      __gc = function()
+         for _, name in ipairs(names) do os.remove(name) end
+      end,
+   })
 end
 
 -- Specs name their helpers by their place in tests/.
