@@ -1,7 +1,7 @@
 /* driver.h: what a driver is, and what the core offers to one.
  *
  * A driver turns operations into completions. It calls back only saros_complete, which only queues, so a driver is
- * never re-entered by what it finishes. docs/design.md has the contract's twelve lines; tests/conformance holds
+ * never re-entered by what it finishes. docs/design.md has the contract's lines; tests/conformance holds
  * every driver to them.
  *
  * What the core does so that drivers need not: it refuses ops on closed handles and a second reader; it keeps the

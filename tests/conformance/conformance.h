@@ -1,4 +1,4 @@
-/* conformance.h: what every driver must do, whatever kernel it stands on; the twelve promises of docs/design.md.
+/* conformance.h: what every driver must do, whatever kernel it stands on; the promises of docs/design.md.
  *
  * `conformance DRIVER [FAULTS]` runs the groups below for one driver. A driver without descriptors is held to refuse
  * them; FAULTS says which of its kernels the simulated one is. */
