@@ -162,7 +162,7 @@ describe("saros.loop", function()
       local ended = false
       assert.are.equal("done", loop:step())
       loop:spawn(function()
-         saros.sleep(0.002)
+         saros.sleep(0.05) -- longer than a process is kept from running within one step
          ended = true
       end)
       assert.are.equal("waiting", loop:step())
