@@ -31,9 +31,10 @@ if package.config:sub(1, 1) == "\\" then
       return { isatty = function() return false end }
    end
 
-   -- Its C library makes temporary files in the root folder, where not everybody may, with names that processes share.
+   -- Its C library wants temporary files in the root folder, where not everybody may make any; but no other process is
+   -- given the same name.
    local folder = os.getenv("TEMP") or "."
-   local mark = ("%.0f"):format(require("saros").now() * 1e9)
+   local mark = os.tmpname():gsub("%W", "")
    local names = {}
    function os.tmpname() -- luacheck: ignore 122
       local name = ("%s\\saros-%s-%d"):format(folder, mark, #names + 1)
