@@ -7,11 +7,7 @@ local dkjson = require "dkjson"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
 
--- The command starts its runs on drivers of its own choice; it is enough to try it under the best one.
-for _, driver in ipairs(saros.drivers()) do
-   if driver.opens and driver.name ~= kit.driver then return end
-   if driver.opens then break end
-end
+if not kit.on_best_driver() then return end
 
 local ECHO = [[
 local saros = require "saros"
@@ -29,27 +25,9 @@ end]]
 
 local READINESS = { epoll = true, poll = true, select = true, kqueue = true }
 
-local function temporary(content)
-   local name = os.tmpname()
-   local file <close> = assert(io.open(name, "wb"))
-   file:write(content or "")
-   return name, setmetatable({}, { __close = function() os.remove(name) end })
-end
-
-local function slurp(name)
-   local file <close> = assert(io.open(name, "rb"))
-   return file:read("a")
-end
-
 -- Standard output, standard error, exit code. Leaks cannot be looked for under ptrace, so that is not asked for.
 local function compare(...)
-   local errors, _ <close> = temporary()
-   local words = {}
-   for i, word in ipairs({ ... }) do words[i] = kit.quote(word) end
-   local output, how, code = kit.shell("ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0 " .. kit.quote(kit.host) .. " compare "
-      .. table.concat(words, " ") .. " 2>" .. errors)
-   assert.are.equal("exit", how)
-   return output, slurp(errors), code
+   return kit.run_apart("ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0", "compare", ...)
 end
 
 local function decoded(...)
@@ -91,7 +69,7 @@ describe("saros compare", function()
    end)
 
    it("runs a script on every driver that opens, and lists that on which it fails with what it said", function()
-      local script, _ <close> = temporary(ECHO)
+      local script, _ <close> = kit.temporary(ECHO)
       local output, errors, code = compare("--repeat", "2", script)
       assert.are.equal(0, code, errors)
       assert.are.equal("", errors)
@@ -156,19 +134,19 @@ describe("saros compare", function()
    end)
 
    it("lets the drivers take turns, each round beginning with another", function()
-      local log, _ <close> = temporary()
-      local script, _ <close> = temporary([[
+      local log, _ <close> = kit.temporary()
+      local script, _ <close> = kit.temporary([[
          local file <close> = assert(io.open(arg[1], "a"))
          file:write(require "saros".current_loop():driver(), arg[2])]])
       local _, errors, code = compare("--repeat", "3", "--drivers", "none," .. kit.driver, script, log, " ")
       assert.are.equal(0, code, errors)
       local expected = ("none A | none A A none none A | none A"):gsub("A", kit.driver):gsub("| ", "") .. " "
-      local got = slurp(log)
+      local got = kit.slurp(log)
       assert.is_truthy(got == expected or got == expected:gsub("none %l+ $", ""), got) -- without the runs for system calls
    end)
 
    it("gives the script no standard input, and shows its output only if that is asked for", function()
-      local script, _ <close> = temporary([[print("read", io.read("a"), ...)]])
+      local script, _ <close> = kit.temporary([[print("read", io.read("a"), ...)]])
       local output, errors, code = compare("--repeat", "1", "--drivers", "none", script, "x", "--json")
       assert.are.equal(0, code)
       assert.are.equal("", errors)
@@ -199,7 +177,7 @@ describe("saros compare, a script that fails", function()
    end)
 
    it("in one of the later runs takes its driver off the table", function()
-      local log, _ <close> = temporary()
+      local log, _ <close> = kit.temporary()
       local result, status = decoded("--repeat", "3", "--drivers", "none", "-e", [[
          local file <close> = assert(io.open(arg[1], "a+"))
          file:write("x")
@@ -216,12 +194,12 @@ describe("saros compare, a script that fails", function()
    end)
 
    it("by never ending is ended after --timeout, with all that it has started", function()
-      local log, _ <close> = temporary()
+      local log, _ <close> = kit.temporary()
       local result, status = decoded("--timeout", "0.3", "--drivers", "none", "-e",
          "io.popen('echo $$ >' .. arg[1] .. '; exec sleep 1000') while true do end", log)
       assert.are.equal(1, status)
       assert.are.equal("did not end within 0.3 s (first run)", result.failed[1].reason)
-      local pid = slurp(log):match("%d+")
+      local pid = kit.slurp(log):match("%d+")
       if pid then -- else it was ended before it had begun
          kit.wait_until(function() return gone(pid) end)
       end
@@ -241,8 +219,8 @@ describe("saros compare, a script that fails", function()
 
    it("leaves nothing behind where the comparison is interrupted; exit 130", function()
       if not io.open("/proc/self/stat") then return end
-      local log, _ <close> = temporary()
-      local script, _ <close> = temporary([[
+      local log, _ <close> = kit.temporary()
+      local script, _ <close> = kit.temporary([[
          local file = assert(io.open("/proc/self/stat"))
          local own, parent = file:read("a"):match("^(%d+) %(.*%) %a (%d+)")
          file:close()
@@ -255,7 +233,7 @@ describe("saros compare, a script that fails", function()
       assert.are.equal(130, code)
       assert.are.equal("", output)
       assert.are.equal("saros compare: interrupted\n", errors)
-      kit.wait_until(function() return gone(slurp(log)) end)
+      kit.wait_until(function() return gone(kit.slurp(log)) end)
    end)
 end)
 
@@ -320,8 +298,8 @@ end
 describe("saros compare --plot", function()
    it("draws each figure with each driver's name, in well-formed SVG", function()
       if kit.windows then kit.skip("no POSIX shell here, nor such names of files") end
-      local picture, _ <close> = temporary()
-      local folder, _ <close> = temporary()
+      local picture, _ <close> = kit.temporary()
+      local folder, _ <close> = kit.temporary()
       local script = folder .. "<&'\".lua"
       local file = assert(io.open(script, "wb"))
       file:write(ECHO)
@@ -329,7 +307,7 @@ describe("saros compare --plot", function()
       local _ <close> = setmetatable({}, { __close = function() os.remove(script) end })
       local output, _, code = compare("--repeat", "2", "--plot", picture, script)
       assert.are.equal(0, code)
-      local svg = slurp(picture)
+      local svg = kit.slurp(picture)
       assert.are.equal("<svg xmlns=", svg:sub(1, 11))
       has(svg, "prefers-color-scheme: dark")
       local texts = texts_of_xml(svg)
@@ -348,20 +326,20 @@ describe("saros compare --plot", function()
    end)
 
    it("is readable XML also where nothing worked", function()
-      local picture, _ <close> = temporary()
+      local picture, _ <close> = kit.temporary()
       local _, _, code = compare("--plot", picture, "-e", "error('no')")
       assert.are.equal(1, code)
-      texts_of_xml(slurp(picture))
+      texts_of_xml(kit.slurp(picture))
    end)
 end)
 
 describe("saros --counts", function()
    it("leaves the counts of the process in a file, also by os.exit", function()
       for _, ending in ipairs({ "", " os.exit(0)", " os.exit(0, true)" }) do
-         local name, _ <close> = temporary()
+         local name, _ <close> = kit.temporary()
          local output, code = kit.run("--counts", name, "-e", "for _ = 1, 20 do require 'saros'.sleep(0.005) end" .. ending)
          assert.are.equal(0, code, output)
-         local operations, waits, wakeups = slurp(name):match("^(%d+) (%d+) (%d+)\n$")
+         local operations, waits, wakeups = kit.slurp(name):match("^(%d+) (%d+) (%d+)\n$")
          assert.are.equal("21", operations) -- the main task's start, and the timers
          waits, wakeups = tonumber(waits), tonumber(wakeups) -- not 20: a sleep may be over before anybody waits
          assert.is_true(waits >= wakeups and wakeups >= 1 and wakeups <= 20, waits .. " " .. wakeups)

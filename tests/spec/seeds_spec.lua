@@ -7,36 +7,14 @@ local dkjson = require "dkjson"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
 
--- The command starts its runs on drivers of its own choice; it is enough to try it under the best one.
-for _, driver in ipairs(saros.drivers()) do
-   if driver.opens and driver.name ~= kit.driver then return end
-   if driver.opens then break end
-end
+if not kit.on_best_driver() then return end
 
 local opens = false
 for _, driver in ipairs(saros.drivers()) do opens = opens or driver.name == "sim" and driver.opens end
 
-local function temporary(content)
-   local name = os.tmpname()
-   local file <close> = assert(io.open(name, "wb"))
-   file:write(content or "")
-   return name, setmetatable({}, { __close = function() os.remove(name) end })
-end
-
-local function slurp(name)
-   local file <close> = assert(io.open(name, "rb"))
-   return file:read("a")
-end
-
 -- Standard output, standard error, exit code.
 local function seeds(...)
-   local errors, _ <close> = temporary()
-   local words = {}
-   for i, word in ipairs({ ... }) do words[i] = kit.quote(word) end
-   local output, how, code = kit.shell("SAROS_DRIVER=" .. kit.driver .. " " .. kit.quote(kit.host) .. " --seeds "
-      .. table.concat(words, " ") .. " 2>" .. errors)
-   assert.are.equal("exit", how)
-   return output, slurp(errors), code
+   return kit.run_apart("SAROS_DRIVER=" .. kit.driver, "--seeds", ...)
 end
 
 local function decoded(...)
@@ -94,7 +72,7 @@ if not opens then return end
 
 describe("saros --seeds", function()
    it("runs each seed once, on driver sim, whatever SAROS_DRIVER says", function()
-      local log, _ <close> = temporary()
+      local log, _ <close> = kit.temporary()
       local output, errors, code = seeds("20", "-e", SEED .. [[
          local file <close> = assert(io.open(arg[1], "a"))
          file:write(seed, " ", require "saros".current_loop():driver(), "\n")]], log)
@@ -102,7 +80,7 @@ describe("saros --seeds", function()
       assert.are.equal(0, code)
       assert.is_truthy(output:find("^20 seeds, no failure, %d+%.%d s\n$"), output)
       local seen = {}
-      for line in slurp(log):gmatch("[^\n]+") do seen[#seen + 1] = line end
+      for line in kit.slurp(log):gmatch("[^\n]+") do seen[#seen + 1] = line end
       table.sort(seen)
       local expected = {}
       for i = 1, 20 do expected[i] = i .. " sim" end
@@ -121,7 +99,7 @@ describe("saros --seeds", function()
    end)
 
    it("tells the lowest seed that fails, also where a higher one fails first", function()
-      local flag, _ <close> = temporary()
+      local flag, _ <close> = kit.temporary()
       os.remove(flag)
       local output, errors, code = seeds("100", "--jobs", "4", "-e", SEED .. [[
          if seed < 5 then return end
@@ -138,7 +116,7 @@ describe("saros --seeds", function()
    end)
 
    it("gives a command that does the same again", function()
-      local folder, _ <close> = temporary()
+      local folder, _ <close> = kit.temporary()
       local script = folder .. " it's.lua"
       local file = assert(io.open(script, "wb"))
       file:write("if arg[-1] == '3' then io.stderr:write('seed ', arg[-1], ' ', ...) os.exit(9) end")

@@ -93,6 +93,21 @@ function kit.free_address()
    return address
 end
 
+-- ---- files -----------------------------------------------------------------------------------------------------
+
+-- A file with this content: its name, and a value for a <close> variable that removes it.
+function kit.temporary(content)
+   local name = os.tmpname()
+   local file <close> = assert(io.open(name, "wb"))
+   file:write(content or "")
+   return name, setmetatable({}, { __close = function() os.remove(name) end })
+end
+
+function kit.slurp(name)
+   local file <close> = assert(io.open(name, "rb"))
+   return file:read("a")
+end
+
 -- ---- hosts as children -----------------------------------------------------------------------------------------
 
 kit.host = os.getenv("SAROS_HOST")
@@ -113,6 +128,24 @@ function kit.shell(command)
    local output = pipe:read("a")
    local _, how, code = pipe:close()
    return output, how, code
+end
+
+-- Runs the host with these words as they stand, behind what is put before it: standard output, standard error, exit code.
+function kit.run_apart(before, ...)
+   local errors, _ <close> = kit.temporary()
+   local words = {}
+   for i, word in ipairs({ ... }) do words[i] = kit.quote(word) end
+   local output, how, code = kit.shell(before .. " " .. kit.quote(kit.host) .. " " .. table.concat(words, " ")
+      .. " 2>" .. errors)
+   if how ~= "exit" then error(("the host was ended by signal %d: %s"):format(code, output), 2) end
+   return output, kit.slurp(errors), code
+end
+
+-- Is this run's driver the first that opens? What starts runs on drivers of its own choice need not be tried on each.
+function kit.on_best_driver()
+   for _, driver in ipairs(saros.drivers()) do
+      if driver.opens then return driver.name == kit.driver end
+   end
 end
 
 -- The faults that this run's world was given.
