@@ -216,7 +216,7 @@ static void an_old_kernel_without_fine_time_outs_is_neither_early_nor_busy(void 
         start_timer(w, &timer, 100000 + i * 130000);
         assert_result(saros_run(w->loop), 0);
         assert_true(timer.at - began >= 100000 + i * 130000);
-        assert_in_range(seam[SEAM_WAIT].calls - before, 1, 2);
+        assert_true(seam[SEAM_WAIT].calls - before <= 2); /* none where it was due before the kernel was asked */
     }
     assert_int_equal(seam[SEAM_PWAIT2].calls, 1);       /* asked once, and then known */
     start_timer(w, &timer, 400 * 86400 * SAROS_SECOND); /* more milliseconds than an int holds */
