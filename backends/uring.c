@@ -5,8 +5,12 @@
  *   may come too late. So an op is told when its own completion has come and not before, and nothing of it is freed or
  *   closed until then. To the kernel an op is a place in our table and that place's generation: what belongs to an
  *   older generation is nobody's.
- *   A connection waits for a message most of the time, and a buffer would wait with it: a lent receive is a poll, and
- *   `take` makes the call. Measured, receives that bring their buffers are no faster.
+ *   A connection waits for a message most of the time, and a buffer would wait with it: a lent receive waits for a poll,
+ *   and `take` makes the call. Measured, receives that bring their buffers are no faster.
+ *   A poll for each message costs a tenth of a request: one is set up for a handle with its first lent receive, and stays
+ *   (multishot). It tells of what arrives and not of what is there, so bits remember that; it keeps the socket open
+ *   behind close(), so a CLOSE waits until it has ended; and what it tells nobody a second time ends it, so that a peer
+ *   who writes to someone who does not read does not keep us awake.
  *   A send nearly always succeeds at once: the plain call answers without a turn through the ring, which gets only what
  *   would block. Measured, the ring saves a few percent at a thousand busy connections, and costs more at one.
  *   Where the kernel will not have a request now, the table remembers what is owed.
@@ -25,34 +29,41 @@ enum {
     NOBODY = -1     /* the place of a request whose end interests nobody */
 };
 /* handle->bits */
-enum { MORE = 1 /* the last one took all it could: another may succeed at once */, FULL = 2 /* no room to send */ };
+enum {
+    MORE = 1, /* another receive or accept may succeed at once */
+    FULL = 2, /* no room to send */
+    ENDED = 4 /* the peer's end was signalled: it can be read for ever */
+};
 /* op->mark */
 enum { UNWANTED = 1 };
 
-/* A place in the table: an op that the kernel works on. Number 0 is the poll of the wake-up. */
+/* A place in the table: what the kernel works on for a handle. */
 typedef struct flight {
-    saros_op *op;         /* NULL: free */
-    uint32_t  generation; /* of the place, goes up with every use */
-    uint32_t  next;       /* the next free one */
-    bool      owed;       /* its request is not in the ring yet */
-    bool      owed_cancel;
+    saros_handle *handle; /* NULL: free */
+    saros_op     *op;     /* NULL: the poll that stays; it is in place handle->slot, which is 0 where there is none */
+    uint32_t      generation; /* of the place, goes up with every use */
+    uint32_t      next;       /* the next free one */
+    bool          owed;       /* its request is not in the ring yet */
+    bool          owed_cancel;
+    bool          ending; /* a poll that was cancelled */
 } flight;
 
 typedef struct uring_driver {
-    saros_loop *loop;
-    saros_ring  ring;
-    flight     *flights;
-    uint32_t    count, room; /* places used at some time; allocated */
-    uint32_t    free;        /* 0: none */
-    bool        behind;      /* something is owed */
-    int         broken;      /* the wake-up cannot be polled any more */
-    saros_waker waker;       /* place 0's */
-    atomic_bool woken;
+    saros_loop  *loop;
+    saros_ring   ring;
+    flight      *flights;
+    uint32_t     count, room; /* places used at some time; allocated */
+    uint32_t     free;        /* 0: none */
+    bool         behind;      /* something is owed */
+    int          broken;      /* the wake-up cannot be polled any more */
+    saros_waker  waker;
+    saros_handle bell; /* its end that is polled, always in place 0 */
+    atomic_bool  woken;
 } uring_driver;
 
 /* ---- the table ------------------------------------------------------------------------------------------------ */
 
-static int take_place(uring_driver *self, saros_op *op, uint32_t *place) {
+static int take_place(uring_driver *self, saros_handle *handle, saros_op *op, uint32_t *place) {
     if (self->free != 0) {
         *place = self->free;
         self->free = self->flights[*place].next;
@@ -68,12 +79,16 @@ static int take_place(uring_driver *self, saros_op *op, uint32_t *place) {
         *place = self->count++;
         self->flights[*place].generation = 0;
     }
-    self->flights[*place] = (flight){.op = op, .generation = self->flights[*place].generation + 1};
+    self->flights[*place] = (flight){
+        .handle = handle,
+        .op = op,
+        .generation = self->flights[*place].generation + 1,
+    };
     return 0;
 }
 
 static void free_place(uring_driver *self, uint32_t place) {
-    self->flights[place].op = NULL;
+    self->flights[place].handle = NULL;
     self->flights[place].next = self->free;
     self->free = place;
 }
@@ -94,20 +109,21 @@ static struct io_uring_sqe *entry(uring_driver *self, bool *owed) {
 
 static unsigned at_most(size_t size) { return size < MOST ? (unsigned)size : MOST; }
 
-static void launch(uring_driver *self, uint32_t place) {
-    const saros_op      *op = self->flights[place].op;
-    struct io_uring_sqe *sqe = entry(self, &self->flights[place].owed);
-    if (sqe == NULL) return;
-    int fd = op->handle->os;
+static void prepare(struct io_uring_sqe *sqe, int fd, const saros_op *op) {
     switch (op->kind) {
-    case SAROS_OP_RECV:
-        if (op->buffer == NULL) io_uring_prep_poll_add(sqe, fd, POLLIN);
-        else io_uring_prep_recv(sqe, fd, op->buffer, at_most(op->size), 0);
-        break;
+    case SAROS_OP_RECV: io_uring_prep_recv(sqe, fd, op->buffer, at_most(op->size), 0); break;
     case SAROS_OP_SEND: io_uring_prep_send(sqe, fd, op->data, at_most(op->size), MSG_NOSIGNAL); break;
     case SAROS_OP_ACCEPT: io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); break;
     default: io_uring_prep_poll_add(sqe, fd, POLLOUT); break; /* a connect under way */
     }
+}
+
+static void launch(uring_driver *self, uint32_t place) {
+    const flight        *flown = &self->flights[place];
+    struct io_uring_sqe *sqe = entry(self, &self->flights[place].owed);
+    if (sqe == NULL) return;
+    if (flown->op != NULL) prepare(sqe, flown->handle->os, flown->op);
+    else io_uring_prep_poll_multishot(sqe, flown->handle->os, POLLIN | POLLRDHUP);
     io_uring_sqe_set_data64(sqe, ticket(self, place));
 }
 
@@ -118,19 +134,10 @@ static void launch_cancel(uring_driver *self, uint32_t place) {
     io_uring_sqe_set_data64(sqe, (uint32_t)NOBODY);
 }
 
-/* Multishot: it stays, and brings a completion for each ring. */
-static void launch_waker(uring_driver *self) {
-    struct io_uring_sqe *sqe = entry(self, &self->flights[0].owed);
-    if (sqe == NULL) return;
-    io_uring_prep_poll_multishot(sqe, self->waker.in, POLLIN);
-    io_uring_sqe_set_data64(sqe, 0);
-}
-
 static void catch_up(uring_driver *self) {
     self->behind = false;
-    if (self->flights[0].owed) launch_waker(self);
-    for (uint32_t place = 1; place < self->count; place++) {
-        if (self->flights[place].op == NULL) continue;
+    for (uint32_t place = 0; place < self->count; place++) {
+        if (self->flights[place].handle == NULL) continue;
         if (self->flights[place].owed) launch(self, place);
         else if (self->flights[place].owed_cancel) launch_cancel(self, place);
     }
@@ -143,7 +150,8 @@ static void note(saros_handle *handle, unsigned bit, bool set) {
 }
 
 static int64_t received(saros_handle *handle, int64_t got, size_t size) {
-    note(handle, MORE, got > 0 && (size_t)got == size);
+    if (got == SAROS_EAGAIN) note(handle, ENDED, false);
+    note(handle, MORE, handle->bits & ENDED || (got > 0 && (size_t)got == size));
     return got;
 }
 
@@ -152,10 +160,15 @@ static int64_t sent(saros_handle *handle, int64_t count, size_t size) {
     return count;
 }
 
+static void make_new(saros_handle *handle) {
+    handle->bits = 0;
+    handle->slot = 0;
+}
+
 static int accepted(uring_driver *self, saros_op *op, int fd) {
     note(op->handle, MORE, true);
     op->accepted->os = fd;
-    op->accepted->bits = 0;
+    make_new(op->accepted);
     saros_opened(self->loop, op->accepted, false);
     return 0;
 }
@@ -193,14 +206,17 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
         return sent(handle, saros_try_send(handle->os, op->data, op->size), op->size);
     case SAROS_OP_ACCEPT: return more ? accept_one(self, op) : SAROS_EAGAIN;
     case SAROS_OP_CONNECT:
-        handle->bits = 0;
+        make_new(handle);
         return opened(self, handle, saros_try_connect(&handle->os, op->address), false);
     case SAROS_OP_LISTEN:
-        handle->bits = 0;
+        make_new(handle);
         return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
     case SAROS_OP_SHUTDOWN: return saros_try_shutdown(handle->os);
     case SAROS_OP_NAME: return saros_try_name(handle->os, op->size == 1, op->address);
-    case SAROS_OP_CLOSE: close_handle(handle); return 0;
+    case SAROS_OP_CLOSE:
+        if (handle->slot != 0) return SAROS_EAGAIN;
+        close_handle(handle);
+        return 0;
     default: return SAROS_ENOSYS;
     }
 }
@@ -214,9 +230,56 @@ static int64_t outcome(uring_driver *self, saros_op *op, int result) {
     if (op->kind == SAROS_OP_ACCEPT) return result >= 0 ? accepted(self, op, result) : accept_one(self, op);
     if (result == -EAGAIN || result == -EINTR) return SAROS_EAGAIN;
     if (result < 0) return saros_error_from_os(-result);
-    if (saros_is_lent(op)) return 0;
     return op->kind == SAROS_OP_RECV ? received(handle, result, op->size) : sent(handle, result, op->size);
 }
+
+/* ---- the poll that stays -------------------------------------------------------------------------------------- */
+
+static int begin_poll(uring_driver *self, saros_handle *handle) {
+    if (handle->slot != 0) return 0; /* where it is ending, its end begins the next */
+    int error = take_place(self, handle, NULL, &handle->slot);
+    if (error == 0) launch(self, handle->slot);
+    return error;
+}
+
+/* The one that waits for the poll, if there is any: a lent receive, or a close that waits for nothing else. */
+static saros_op *waits_for_poll(const saros_handle *handle) {
+    saros_op *op = handle->first;
+    if (op != NULL && op->kind == SAROS_OP_CLOSE) return op;
+    while (op != NULL && !saros_is_lent(op)) op = op->next;
+    return op;
+}
+
+static void poll_ended(uring_driver *self, saros_handle *handle) {
+    free_place(self, handle->slot);
+    handle->slot = 0;
+    saros_op *op = waits_for_poll(handle);
+    if (op == NULL) return;
+    bool close = op->kind == SAROS_OP_CLOSE;
+    if (close) close_handle(handle);
+    int error = close ? 0 : begin_poll(self, handle);
+    if (close || error < 0) saros_complete(self->loop, op, error);
+}
+
+static void end_poll(uring_driver *self, saros_handle *handle) {
+    flight *poll = &self->flights[handle->slot];
+    if (poll->ending) return;
+    poll->ending = true;
+    if (poll->owed) poll_ended(self, handle); /* the kernel has never heard of it */
+    else launch_cancel(self, handle->slot);
+}
+
+static void polled(uring_driver *self, saros_handle *handle, int result, bool stays) {
+    saros_op *op = waits_for_poll(handle);
+    bool      lent = op != NULL && saros_is_lent(op), again = handle->bits & MORE;
+    if (result >= 0) note(handle, MORE, true);
+    if (result >= 0 && (result & (POLLRDHUP | POLLHUP))) note(handle, ENDED, true);
+    if (lent && result != -ECANCELED) saros_complete(self->loop, op, result < 0 ? saros_error_from_os(-result) : 0);
+    if (!stays) poll_ended(self, handle);
+    else if (again && !lent) end_poll(self, handle);
+}
+
+/* ---- from submission to completion ---------------------------------------------------------------------------- */
 
 /* An end before its time: a connect under way leaves nothing behind. */
 static void give_up(uring_driver *self, saros_op *op, int error) {
@@ -224,7 +287,7 @@ static void give_up(uring_driver *self, saros_op *op, int error) {
     saros_complete(self->loop, op, error);
 }
 
-static void land(uring_driver *self, uint32_t place, int result) {
+static void ended(uring_driver *self, uint32_t place, int result) {
     saros_op *op = self->flights[place].op;
     int64_t   value = outcome(self, op, result);
     if (value == SAROS_EAGAIN && !(op->mark & UNWANTED)) {
@@ -241,27 +304,34 @@ static void hand_over(uring_driver *self) {
     if (!saros_running(self->loop)) saros_ring_flush(&self->ring);
 }
 
+/* Leaves op to the kernel. */
+static int park(uring_driver *self, saros_op *op) {
+    bool lent = saros_is_lent(op), close = op->kind == SAROS_OP_CLOSE;
+    int  error = close ? 0 : lent ? begin_poll(self, op->handle) : take_place(self, op->handle, op, &op->word);
+    if (error < 0) return error;
+    saros_trace(self->loop, SAROS_ON_PARK, op, 0);
+    if (close) end_poll(self, op->handle);
+    else if (!lent) launch(self, op->word);
+    hand_over(self);
+    return 0;
+}
+
 static void uring_submit(void *driver, saros_op *op) {
     uring_driver *self = driver;
     int64_t       result = attempt(self, op);
-    if (result != SAROS_EAGAIN) {
+    if (result == SAROS_EAGAIN) {
+        int error = park(self, op);
+        if (error < 0) give_up(self, op, error);
+    } else {
         saros_complete(self->loop, op, result);
-        return;
     }
-    int error = take_place(self, op, &op->word);
-    if (error < 0) {
-        give_up(self, op, error);
-        return;
-    }
-    saros_trace(self->loop, SAROS_ON_PARK, op, 0);
-    launch(self, op->word);
-    hand_over(self);
 }
 
 static void uring_cancel(void *driver, saros_op *op) {
     uring_driver *self = driver;
     op->mark = UNWANTED;
-    if (self->flights[op->word].owed) land(self, op->word, -ECANCELED); /* the kernel has never heard of it */
+    if (saros_is_lent(op)) give_up(self, op, SAROS_ECANCELED); /* the kernel knows of the poll only */
+    else if (self->flights[op->word].owed) ended(self, op->word, -ECANCELED);
     else launch_cancel(self, op->word);
     hand_over(self);
 }
@@ -273,35 +343,44 @@ static int64_t uring_take(void *driver, saros_op *op, void *buffer, size_t size)
 
 /* ---- the wait ------------------------------------------------------------------------------------------------- */
 
+static void rung(uring_driver *self, int result, bool stays) {
+    saros_waker_clear(&self->waker);
+    atomic_store(&self->woken, false); /* after the clear: a wake in between must not be swallowed by it */
+    if (result < 0) self->broken = saros_error_from_os(-result);
+    else if (!stays) launch(self, 0);
+}
+
+static void land(uring_driver *self, const struct io_uring_cqe *cqe) {
+    uint32_t place = (uint32_t)cqe->user_data, generation = (uint32_t)(cqe->user_data >> 32);
+    bool     stays = cqe->flags & IORING_CQE_F_MORE;
+    if (place >= self->count) return; /* NOBODY */
+    const flight *flown = &self->flights[place];
+    if (flown->handle == NULL || flown->generation != generation) return;
+    if (flown->op != NULL) ended(self, place, cqe->res);
+    else if (place == 0) rung(self, cqe->res, stays);
+    else polled(self, flown->handle, cqe->res, stays);
+}
+
 static void reap(uring_driver *self) {
     const struct io_uring_cqe *cqe;
     unsigned                   head, count = 0;
     io_uring_for_each_cqe(&self->ring.io, head, cqe) {
-        uint32_t place = (uint32_t)cqe->user_data, generation = (uint32_t)(cqe->user_data >> 32);
         count++;
-        if (place == 0) {
-            saros_waker_clear(&self->waker);
-            atomic_store(&self->woken, false); /* after the clear: a wake in between must not be swallowed by it */
-            if (cqe->res < 0) self->broken = saros_error_from_os(-cqe->res);
-            else if (!(cqe->flags & IORING_CQE_F_MORE)) launch_waker(self);
-        } else if (place < self->count && self->flights[place].op != NULL &&
-                   self->flights[place].generation == generation) {
-            land(self, place, cqe->res);
-        }
+        land(self, cqe);
     }
     io_uring_cq_advance(&self->ring.io, count);
 }
 
 static int uring_wait(void *driver, saros_time timeout) {
     uring_driver *self = driver;
-    bool          polled = saros_polled(self->loop);
+    bool          watched = saros_polled(self->loop);
     if (self->behind) catch_up(self);
     int error = saros_ring_enter(&self->ring, self->behind ? 0 : timeout);
     if (error < 0) return error;
-    if (polled) saros_ring_read(&self->ring);
+    if (watched) saros_ring_read(&self->ring);
     reap(self);
     saros_ring_flush(&self->ring); /* what went up again; a rare thing */
-    if (polled) saros_ring_was_read(&self->ring);
+    if (watched) saros_ring_was_read(&self->ring);
     return self->broken;
 }
 
@@ -336,27 +415,27 @@ static int uring_open(void *driver, saros_loop *loop, const saros_config *config
         saros_ring_close(&self->ring);
         return error;
     }
-    error = take_place(self, NULL, &place);
+    self->bell.os = self->waker.in;
+    error = take_place(self, &self->bell, NULL, &place);
     if (error < 0) {
         uring_close(self);
         return error;
     }
-    launch_waker(self);
+    launch(self, place);
     saros_ring_flush(&self->ring);
     saros_set_pollable(loop, self->ring.news.in);
     return 0;
 }
 
-extern const saros_driver saros_uring_driver;
-const saros_driver        saros_uring_driver = {
-           .name = "uring",
-           .size = sizeof(uring_driver),
-           .open = uring_open,
-           .close = uring_close,
-           .now = uring_now,
-           .submit = uring_submit,
-           .cancel = uring_cancel,
-           .wait = uring_wait,
-           .wake = uring_wake,
-           .take = uring_take,
+const saros_driver saros_uring_driver = {
+    .name = "uring",
+    .size = sizeof(uring_driver),
+    .open = uring_open,
+    .close = uring_close,
+    .now = uring_now,
+    .submit = uring_submit,
+    .cancel = uring_cancel,
+    .wait = uring_wait,
+    .wake = uring_wake,
+    .take = uring_take,
 };

@@ -101,6 +101,30 @@ static void a_buffer_without_room_is_refused(void **state) {
     pair_close(w, &p);
 }
 
+static void an_end_that_comes_with_the_last_bytes_is_read_after_them_and_stays(void **state) {
+    world *w = *state;
+    pair   p;
+    told   receive = {0};
+    for (int i = 0; i < 8; i++) {
+        bool no_buffer = i & 2, mixed = i & 4;
+        int  fd = pair_raw(w, &p, families[i & 1]);
+        for (int round = 0; round < 2; round++) {
+            start(w, &receive, SAROS_OP_RECV, &p.server, no_buffer ? NULL : buffer, no_buffer ? 0 : sizeof buffer);
+            steps(w, 2); /* it waits in the kernel */
+            raw_write(fd, "xy", 2);
+            if (round == 1) raw_close(fd);
+            assert_int_equal(await(w, &receive), 2);
+            if (mixed) no_buffer = !no_buffer;
+        }
+        for (int round = 0; round < 4; round++) {
+            assert_int_equal(
+                perform(w, SAROS_OP_RECV, &p.server, no_buffer ? NULL : buffer, no_buffer ? 0 : sizeof buffer), 0);
+            if (mixed) no_buffer = !no_buffer;
+        }
+        pair_close(w, &p);
+    }
+}
+
 static void a_second_reader_is_refused_and_the_first_not_disturbed(void **state) {
     world *w = *state;
     pair   p;
@@ -238,6 +262,7 @@ int conform_streams(void) {
         WORLD_TEST(a_receive_without_a_buffer_is_lent_one),
         WORLD_TEST(a_lent_receive_whose_bytes_are_gone_waits_again),
         WORLD_TEST(a_buffer_without_room_is_refused),
+        WORLD_TEST(an_end_that_comes_with_the_last_bytes_is_read_after_them_and_stays),
         WORLD_TEST(a_second_reader_is_refused_and_the_first_not_disturbed),
         WORLD_TEST(reading_and_writing_go_on_at_once_and_apart),
         WORLD_TEST(sixty_four_mebibytes_arrive_though_the_reader_is_slow),
