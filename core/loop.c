@@ -42,6 +42,7 @@ void saros_reason(saros_loop *loop, const char *format, ...) {
 
 const char *saros_lent(const saros_loop *loop) { return loop->scratch; }
 saros_time  saros_now(saros_loop *loop) { return loop->driver->now(loop->state); }
+saros_time  saros_turn(const saros_loop *loop) { return loop->turn; }
 bool        saros_running(const saros_loop *loop) { return loop->running; }
 const char *saros_driver_name(const saros_loop *loop) { return loop->driver->name; }
 bool        saros_polled(const saros_loop *loop) { return loop->polled; }
@@ -205,6 +206,7 @@ static saros_status step(saros_loop *loop, const saros_limits *limits, bool *beg
             saros_expire(loop, now);
         }
         *begun = *begun || loop->ready.count > 0;
+        loop->turn = now;
         bool spent = loop->ready.count > 0 && !tell_batch(loop, until);
         if (spent || loop->stopping) {
             loop->stopped = loop->stopping;

@@ -35,6 +35,7 @@ struct saros_loop {
     size_t              background; /* timers that do not count as something left to do */
     unsigned            turns;      /* since the driver was asked */
     saros_time          asked;      /* when it was */
+    saros_time          turn;       /* the clock as this turn read it */
     bool                running, stopping, stopped, closing;
     bool                watched; /* the trace hook runs */
     int                 broken;  /* the error of a driver that failed for good */

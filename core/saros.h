@@ -236,6 +236,8 @@ SAROS_API void saros_stop(saros_loop *loop);
 SAROS_API int saros_drain(saros_loop *loop, saros_time patience);
 /* The clock, read afresh. */
 SAROS_API saros_time saros_now(saros_loop *loop);
+/* The clock as the turn that runs, or the last one, has read it: costs no reading. 0 before the first. */
+SAROS_API saros_time saros_turn(const saros_loop *loop);
 /* Are we inside saros_step? */
 SAROS_API bool saros_running(const saros_loop *loop);
 /* How many driver operations, timers and ready operations there are. */

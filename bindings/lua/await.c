@@ -186,7 +186,9 @@ static int await_k(lua_State *L, int status, lua_KContext ctx) {
     int64_t          result;
     saros_awaitable *is = lua_touserdata(L, (int)ctx);
     (void)status;
-    saros_wait_unlink(&saros_resumed_raw(L)->wait); /* before it may raise */
+    saros_task *task = saros_resumed_raw(L);
+    task->waits_for = SAROS_FOR_ANYTHING;
+    saros_wait_unlink(&task->wait); /* before it may raise */
     saros_resumed(L, &result);
     if (is->fate == SAROS_PENDING) return saros_raise(L, (int)result, "the wait was ended");
     return saros_await_value(L, is, (int)ctx);
@@ -198,6 +200,7 @@ static int await_on(lua_State *L, saros_awaitable *is, int index, const char *wh
     if (is == &task->is) return luaL_error(L, "%s: a task cannot await itself", what);
     saros_task *other = (saros_task *)is;
     if (is->task && other->rt != task->rt) return luaL_error(L, "%s: the task belongs to another loop", what);
+    task->waits_for = SAROS_FOR_AWAITABLE;
     saros_wait_on(task, &is->waiters);
     return saros_suspend(L, task, index, await_k);
 }

@@ -120,6 +120,7 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
     if (scope != NULL) scope->tasks++; /* a host's */
     task->op.done = saros_task_told;
     task->host = rt->task != NULL ? rt->task->host : 0;
+    task->since = (uint32_t)(saros_turn(rt->loop) >> SAROS_SINCE_BITS);
     task->cancelled = rt->closing; /* too late to begin anything */
     record_place(L, task);
     task->prev = rt->last;

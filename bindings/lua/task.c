@@ -261,6 +261,7 @@ saros_task *saros_begin(lua_State *L, const char *what) {
 int saros_suspend(lua_State *L, saros_task *task, lua_KContext ctx, lua_KFunction k) {
     task->suspended = true;
     task->at_hand = 0;
+    task->since = (uint32_t)(saros_turn(task->rt->loop) >> SAROS_SINCE_BITS);
     return lua_yieldk(L, 0, ctx, k);
 }
 

@@ -49,6 +49,7 @@ struct saros_task {
     int             line;
     uint32_t        id, slot;   /* slot: in the table of threads */
     uint32_t        start;      /* in the table of starts; 0 once its coroutine's stack keeps it alive */
+    uint32_t        since;      /* it waits, or is there: saros_turn >> SAROS_SINCE_BITS */
     uint16_t        args;       /* kept in user values 2… until it begins */
     bool            cancelled;  /* its own outermost scope is */
     bool            suspended;  /* by an await of ours, and not by somebody's coroutine.yield */
@@ -57,8 +58,14 @@ struct saros_task {
     bool            report_now; /* nobody will await it: an error is told at once */
     uint8_t         at_hand;    /* awaits in a row that did not suspend */
     uint8_t         raised;     /* times that its cancellation was raised, to notice who swallows it */
+    uint8_t         waits_for;  /* enum saros_waits_for: whose list `wait` is in, where that tells something */
     uint16_t        host;       /* of a simulated world: where it is, as whoever spawned it; 0: the world's first */
 };
+
+enum { SAROS_SINCE_BITS = 24 /* a unit is 17 ms, good for two years */ };
+
+/* Whom a task waits for can be told where wait.list is an awaitable's, or that of a lock with an owner. */
+enum saros_waits_for { SAROS_FOR_ANYTHING, SAROS_FOR_AWAITABLE, SAROS_FOR_LOCK };
 
 /* ---- scopes --------------------------------------------------------------------------------------------------- */
 
