@@ -1,5 +1,6 @@
 /* handle.h: what differs between systems before any driver comes into play: what an open thing is called, how a
- * function is made visible outside a shared library, and how the compiler is told that one is like printf.
+ * function is made visible outside a shared library, how the compiler is told that one is like printf, and how the
+ * processor that something will be read soon.
  *
  * Promises: SAROS_NO_HANDLE is never a valid value on any system. */
 #ifndef SAROS_HANDLE_H
@@ -20,6 +21,13 @@ typedef int saros_os_handle; /* a descriptor */
 #define SAROS_FORMAT(format_at, first_at) __attribute__((format(gnu_printf, format_at, first_at)))
 #else
 #define SAROS_FORMAT(format_at, first_at) __attribute__((format(printf, format_at, first_at)))
+#endif
+
+/* A hint: it will be read soon. Any address will do. */
+#ifdef __GNUC__
+#define SAROS_FETCH(address) __builtin_prefetch(address)
+#else
+#define SAROS_FETCH(address) ((void)(address))
 #endif
 
 #define SAROS_NO_HANDLE ((saros_os_handle)-1)

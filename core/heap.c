@@ -67,4 +67,8 @@ void saros_heap_remove(saros_heap *heap, saros_loop *loop, saros_op *op) {
     if (heap->room > KEEP_ROOM && heap->count < heap->room / 4) resize(heap, loop, heap->room / 2);
 }
 
+void saros_heap_fetch(const saros_heap *heap) {
+    for (size_t at = 1; at <= CHILDREN && at < heap->count; at++) SAROS_FETCH(heap->entries[at].op);
+}
+
 void saros_heap_free(saros_heap *heap, saros_loop *loop) { resize(heap, loop, 0); }

@@ -23,6 +23,8 @@ typedef struct saros_heap {
 int saros_heap_push(saros_heap *heap, saros_loop *loop, saros_op *op, saros_time deadline);
 /* Takes out an op that is in the heap. */
 void saros_heap_remove(saros_heap *heap, saros_loop *loop, saros_op *op);
+/* The ops that may be the first after this one will be looked at soon: who slept for long is in no cache. */
+void saros_heap_fetch(const saros_heap *heap);
 /* The earliest deadline, SAROS_FOREVER when there is none. */
 static inline saros_time saros_heap_next(const saros_heap *heap) {
     return heap->count > 0 ? heap->entries[0].deadline : SAROS_FOREVER;

@@ -14,6 +14,9 @@ enum {
     SAROS_SCRATCH = 64 * 1024, /* lent to receives; a pipe's and a socket's usual burst fits */
     SAROS_TURNS = 16,          /* turns between two looks at the kernel while work is ready … */
     SAROS_BURST = 20000,       /* … or nanoseconds, whichever is first */
+    SAROS_CROWD = 1000,        /* so many timers are a crowd, … */
+    SAROS_APART = 10,          /* … whose wake-ups are so many nanoseconds apart for each timer that there is, … */
+    SAROS_GRAIN = 1000000,     /* … but not more than these */
     SAROS_WHY = 192            /* room for a driver's reason */
 };
 

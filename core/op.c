@@ -213,8 +213,11 @@ bool saros_timer_stop(saros_loop *loop, saros_op *op) {
 }
 
 void saros_expire(saros_loop *loop, saros_time now) {
-    while (loop->timers.count > 0 && loop->timers.entries[0].deadline <= now)
-        end_timer(loop, loop->timers.entries[0].op, 0);
+    const saros_heap *timers = &loop->timers;
+    while (timers->count > 0 && timers->entries[0].deadline <= now) {
+        saros_heap_fetch(timers);
+        end_timer(loop, timers->entries[0].op, 0);
+    }
 }
 
 void saros_cancel(saros_loop *loop, saros_op *op) {

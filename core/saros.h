@@ -241,8 +241,10 @@ SAROS_API saros_time saros_turn(const saros_loop *loop);
 /* Are we inside saros_step? */
 SAROS_API bool saros_running(const saros_loop *loop);
 /* How many driver operations, timers and ready operations there are. */
-SAROS_API size_t      saros_pending(const saros_loop *loop);
-SAROS_API const char *saros_driver_name(const saros_loop *loop);
+SAROS_API size_t saros_pending(const saros_loop *loop);
+/* In an op's done: the one that is told next, or NULL. For who wants to fetch what that needs into the cache. */
+SAROS_API const saros_op *saros_next(const saros_loop *loop);
+SAROS_API const char     *saros_driver_name(const saros_loop *loop);
 /* A descriptor that is readable when a step would find something; SAROS_NO_HANDLE where the driver has none. It may be
  * slept on, at most until saros_status.next, when a step has ended with SAROS_WAITING. */
 SAROS_API saros_os_handle saros_pollable(saros_loop *loop);

@@ -39,6 +39,30 @@ static void a_wait_that_ends_early_does_not_make_a_timer_early(void **state) {
     assert_int_equal(timer.at, deadline);
 }
 
+static int  waits;
+static void counted_wait(saros_time timeout) {
+    waits++;
+    fake.clock += timeout;
+}
+
+static void a_crowd_of_timers_shares_its_wake_ups_and_a_few_do_not(void **state) {
+    enum { CROWD = 4000, FEW = 900, APART = 1000 };
+    world *w = *state;
+    told  *timers = test_calloc(CROWD, sizeof *timers);
+    fake.wait = counted_wait;
+    for (int count = CROWD; count > 0; count = count == CROWD ? FEW : 0) {
+        saros_time began = fake.clock, grain = count == FEW ? 0 : 10 * (saros_time)count;
+        for (int i = 0; i < count; i++) start_timer(w, &timers[i], (i + 1) * APART);
+        waits = 0;
+        assert_result(saros_run(w->loop), 0);
+        for (int i = 0; i < count; i++)
+            assert_in_range(timers[i].at, began + (i + 1) * APART, began + (i + 1) * APART + grain);
+        if (count == FEW) assert_int_equal(waits, count);
+        else assert_in_range(waits, 1000, 1500); /* the last thousand is no crowd any more */
+    }
+    test_free(timers);
+}
+
 static void timers_are_told_in_the_order_of_their_deadlines(void **state) {
     world           *w = *state;
     told             timers[6] = {0};
@@ -240,13 +264,22 @@ static void a_million_timers_with_random_cancels_come_in_order(void **state) {
     }
     assert_result(saros_run(w->loop), 0);
     assert_int_equal(w->told, MANY);
+    saros_time *in_order = test_calloc(MANY + 1, sizeof *in_order), last = 0;
     random = 99;
     for (int i = 0; i < MANY; i++) {
         random = random * 6364136223846793005u + 1442695040888963407u;
+        saros_time deadline = began + (saros_time)(random >> 44);
         assert_int_equal(timers[i].times, 1);
-        if (timers[i].result == 0) assert_int_equal(timers[i].at, began + (saros_time)(random >> 44));
-        else assert_result(timers[i].result, SAROS_ECANCELED);
+        if (timers[i].result < 0) assert_result(timers[i].result, SAROS_ECANCELED);
+        else in_order[timers[i].order] = deadline;
+        if (timers[i].result == 0) assert_in_range(timers[i].at, deadline, deadline + 1000000); /* a crowd's */
     }
+    for (int i = 1; i <= MANY; i++) {
+        if (in_order[i] == 0) continue;
+        assert_true(in_order[i] >= last);
+        last = in_order[i];
+    }
+    test_free(in_order);
     assert_in_range(w->memory.bytes - before, 0, 10000);
     test_free(timers);
 }
@@ -256,6 +289,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_timer_is_told_at_its_deadline_and_never_before),
         WORLD_TEST(a_wait_that_ends_early_does_not_make_a_timer_early),
+        WORLD_TEST(a_crowd_of_timers_shares_its_wake_ups_and_a_few_do_not),
         WORLD_TEST(timers_are_told_in_the_order_of_their_deadlines),
         WORLD_TEST(equal_deadlines_are_told_in_the_order_of_their_start),
         WORLD_TEST(a_past_deadline_is_told_at_the_next_turn_and_not_inside_the_call),
