@@ -2,8 +2,9 @@
  *
  * Owns the items (a Lua table, user value 1, from head to tail) and those who wait.
  * Promises: FIFO for items, getters and putters; nobody barges past a waiter. An item or a place is promised to a
- * waiter when it is woken, and a waiter that was woken takes it even if it is cancelled meanwhile: so nothing is lost
- * (semantics 33, 37). After a shutdown what is left can still be got. */
+ * waiter when it is woken; until it runs the item stays where it is, and a waiter that is cancelled meanwhile hands the
+ * promise on to the next: so nothing is lost, and no wake-up either (semantics 33, 37). After a shutdown what is left
+ * can still be got. */
 #include "bindings/lua/task.h"
 
 typedef struct queue {
@@ -19,6 +20,19 @@ static queue *check(lua_State *L) { return saros_check(L, 1, SAROS_T_QUEUE); }
 static bool has_item(const queue *q) { return q->count > q->promised_items; }
 static bool has_place(const queue *q) { return q->limit == 0 || q->count + q->promised_places < q->limit; }
 
+/* The oldest waiter is promised what has become free, if anything has. */
+static void promise_item(queue *q) {
+    if (q->getters == NULL || !has_item(q)) return;
+    q->promised_items++;
+    saros_wake_first(&q->getters, 0);
+}
+
+static void promise_place(queue *q) {
+    if (q->putters == NULL || !has_place(q)) return;
+    q->promised_places++;
+    saros_wake_first(&q->putters, 0);
+}
+
 /* Stores the value at index; a waiting getter is promised it. */
 static void store(lua_State *L, queue *q, int index) {
     lua_getiuservalue(L, 1, 1);
@@ -27,10 +41,7 @@ static void store(lua_State *L, queue *q, int index) {
     lua_pop(L, 1);
     q->count++;
     q->unfinished++;
-    if (q->getters != NULL && has_item(q)) {
-        q->promised_items++;
-        saros_wake_first(&q->getters, 0);
-    }
+    promise_item(q);
 }
 
 /* Pushes the oldest item; a waiting putter is promised its place. */
@@ -42,10 +53,7 @@ static void fetch(lua_State *L, queue *q) {
     lua_remove(L, -2);
     q->count--;
     q->head = q->count == 0 ? 1 : q->head + 1;
-    if (q->putters != NULL && has_place(q)) {
-        q->promised_places++;
-        saros_wake_first(&q->putters, 0);
-    }
+    promise_place(q);
 }
 
 static int shut_down(lua_State *L) { return saros_fail(L, SAROS_ESHUTDOWN, "the queue was shut down"); }
@@ -61,6 +69,10 @@ static int put_k(lua_State *L, int status, lua_KContext ctx) {
     if (result == SAROS_ESHUTDOWN) return shut_down(L);
     if (result < 0) saros_resumed(L, &result); /* raises */
     q->promised_places--;
+    if (saros_is_cancelled(task)) {
+        promise_place(q);
+        return saros_raise_cancelled(L, task);
+    }
     if (q->shut) return shut_down(L);
     store(L, q, 2);
     lua_pushboolean(L, 1);
@@ -103,6 +115,10 @@ static int get_k(lua_State *L, int status, lua_KContext ctx) {
     if (result == SAROS_ESHUTDOWN) return shut_down(L);
     if (result < 0) saros_resumed(L, &result);
     q->promised_items--;
+    if (saros_is_cancelled(task)) {
+        promise_item(q);
+        return saros_raise_cancelled(L, task);
+    }
     if (q->count == 0) return shut_down(L); /* shutdown(true) has thrown it away */
     fetch(L, q);
     return 1;
@@ -172,14 +188,16 @@ static int task_done(lua_State *L) {
 
 static int shutdown(lua_State *L) {
     queue *q = check(L);
-    q->shut = true;
-    if (lua_toboolean(L, 2)) { /* immediate: what is left is thrown away, and join is released */
+    lua_settop(L, 2);
+    if (lua_toboolean(L, 2)) { /* immediate: what is left is thrown away; join waits for what is being worked on */
         lua_createtable(L, 0, 0);
         lua_setiuservalue(L, 1, 1);
-        q->count = q->unfinished = 0;
+        q->unfinished -= q->count < q->unfinished ? q->count : q->unfinished;
+        q->count = 0;
         q->head = 1;
-        saros_wake_all(&q->joiners, 0);
+        if (q->unfinished == 0) saros_wake_all(&q->joiners, 0);
     }
+    q->shut = true;
     saros_wake_all(&q->getters, SAROS_ESHUTDOWN);
     saros_wake_all(&q->putters, SAROS_ESHUTDOWN);
     lua_pushboolean(L, 1);
