@@ -102,8 +102,7 @@ saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const saros_config *config,
 static void free_lists(saros_rt *rt) {
     saros_loop *loop = rt->loop;
     saros_realloc(loop, rt->idle, SAROS_MOST_IDLE * sizeof *rt->idle, 0);
-    saros_realloc(loop, rt->threads.free, rt->threads.room * sizeof(uint32_t), 0);
-    saros_realloc(loop, rt->starts.free, rt->starts.room * sizeof(uint32_t), 0);
+    saros_slots_free(rt);
     for (uint32_t i = 0; i < rt->place_count; i++) saros_realloc(loop, rt->places[i], strlen(rt->places[i]) + 1, 0);
     saros_realloc(loop, rt->places, rt->place_room * sizeof *rt->places, 0);
 }

@@ -77,6 +77,9 @@ typedef struct saros_slots {
     uint32_t  count, room, made;
 } saros_slots;
 
+/* rt->tables: arrays of coroutines, of tasks that have not begun, and of callbacks; the last one has keys. */
+enum { SAROS_THREADS, SAROS_STARTS, SAROS_CALLS, SAROS_SLOTS, SAROS_ANCHORS = SAROS_SLOTS, SAROS_TABLES };
+
 struct saros_rt {
     saros_lua    *lua;
     saros_loop   *loop; /* NULL: closed */
@@ -93,19 +96,17 @@ struct saros_rt {
     size_t        reported; /* errors that nobody awaited */
     saros_worker *idle;     /* coroutines that have ended well */
     uint32_t      idle_count;
-    saros_slots   threads, starts;
     char        **places; /* names of chunks that tasks were spawned from */
     uint32_t      place_count, place_room;
     const char   *last_place;
-    saros_world  *world;           /* NULL: the system's */
-    saros_guest   guest;           /* an attached one's place on its loop */
-    int           self, tables[3]; /* in the registry: the userdata; threads, starts, anchors */
+    saros_world  *world;                      /* NULL: the system's */
+    saros_guest   guest;                      /* an attached one's place on its loop */
+    int           self, tables[SAROS_TABLES]; /* in the registry: the userdata; what it keeps alive */
+    saros_slots   slots[SAROS_SLOTS];         /* of the tables that are arrays */
     bool          owned, running, closing, interrupted, stopped_by_script, deadlocked;
     saros_time    report_after;
 };
 
-/* rt->tables */
-enum { SAROS_THREADS, SAROS_STARTS, SAROS_ANCHORS, SAROS_TABLES };
 enum { SAROS_MOST_IDLE = 1024 }; /* coroutines kept for the next tasks: about 1 MB */
 
 /* ---- runtime.c ------------------------------------------------------------------------------------------------ */
@@ -138,6 +139,13 @@ int        saros_fail(lua_State *L, int code, const char *format, ...) SAROS_FOR
 int        saros_option(lua_State *L, int arg, const char *name); /* pushes a field of the option table; its type */
 void saros_check_options(lua_State *L, int arg, const char *const *names); /* a table (or none) of these keys only */
 const char *saros_seed_parse(const char *text, uint64_t *seed); /* NULL, or what it should have been, and *seed stays */
+
+/* ---- slots.c -------------------------------------------------------------------------------------------------- */
+
+uint32_t saros_slot_keep(lua_State *L, saros_rt *rt, int which, int index); /* where the value is now; raises */
+void     saros_slot_clear(saros_rt *rt, int which, uint32_t slot);
+void     saros_slot_push(lua_State *L, const saros_rt *rt, int which, uint32_t slot);
+void     saros_slots_free(saros_rt *rt);
 
 /* ---- loop.c --------------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* spawn.c: how a task comes to be: what keeps it alive before its first step, and the coroutine that it then gets.
  *
- * Owns the loop's spare coroutines, the places in its tables, and the names of chunks that tasks were spawned from.
+ * Owns the loop's spare coroutines, and the names of chunks that tasks were spawned from.
  * Promises: a task is kept alive by the loop and never by luck: by the table of starts until it begins, then by its own
  * coroutine's stack, whose first value it is, and the coroutine by the table of threads. A coroutine is taken only for
  * the first step: of a thousand tasks that do not suspend each uses the one before it again. It is used again only if
@@ -43,49 +43,11 @@ static void record_place(lua_State *L, saros_task *task) {
     task->line = ar.currentline;
 }
 
-/* ---- places in the loop's tables ------------------------------------------------------------------------------ */
-
-/* The place that would be taken next; 0 without memory. Room for giving it back is made here, so that that cannot fail.
- * It is taken only when its value is in the table: until then something may raise. */
-static uint32_t next_slot(saros_rt *rt, saros_slots *slots) {
-    if (slots->count > 0) return slots->free[slots->count - 1];
-    if (slots->made == slots->room) {
-        uint32_t  room = slots->room > 0 ? slots->room * 2 : 16;
-        uint32_t *list = saros_realloc(rt->loop, slots->free, slots->room * sizeof *list, room * sizeof *list);
-        if (list == NULL) return 0;
-        slots->free = list;
-        slots->room = room;
-    }
-    return slots->made + 1;
-}
-
-static void take_slot(saros_slots *slots) {
-    if (slots->count > 0) slots->count--;
-    else slots->made++;
-}
-
-static void give_slot(saros_slots *slots, uint32_t slot) { slots->free[slots->count++] = slot; }
-
-/* An existing key is set to nil, which allocates nothing, and so cannot fail. */
-static void clear_slot(saros_rt *rt, saros_slots *slots, int which, uint32_t slot) {
-    lua_State *L = rt->L;
-    if (!lua_checkstack(L, 2)) return; /* it stays anchored until the loop closes; the place is lost */
-    saros_push_table(L, rt, which);
-    lua_pushnil(L);
-    lua_rawseti(L, -2, (lua_Integer)slot);
-    lua_pop(L, 1);
-    give_slot(slots, slot);
-}
-
 /* protected: one more idle coroutine. */
 static int new_worker(lua_State *L) {
-    saros_rt *rt = lua_touserdata(L, 1);
-    saros_push_table(L, rt, SAROS_THREADS);
+    saros_rt  *rt = lua_touserdata(L, 1);
     lua_State *co = lua_newthread(L);
-    uint32_t   slot = next_slot(rt, &rt->threads); /* finalizers that lua_newthread ran may have spawned */
-    if (slot == 0) return luaL_error(L, "not enough memory");
-    lua_rawseti(L, -2, (lua_Integer)slot);
-    take_slot(&rt->threads);
+    uint32_t   slot = saros_slot_keep(L, rt, SAROS_THREADS, lua_gettop(L));
     rt->idle[rt->idle_count++] = (saros_worker){co, slot};
     return 0;
 }
@@ -104,13 +66,7 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
     }
     lua_copy(L, -1, first); /* the task, in the function's place */
     lua_settop(L, first);
-    uint32_t slot = next_slot(rt, &rt->starts);
-    if (slot == 0) luaL_error(L, "saros.spawn: not enough memory");
-    saros_push_table(L, rt, SAROS_STARTS);
-    lua_pushvalue(L, first);
-    lua_rawseti(L, -2, (lua_Integer)slot);
-    take_slot(&rt->starts);
-    lua_pop(L, 1);
+    uint32_t slot = saros_slot_keep(L, rt, SAROS_STARTS, first);
     task->is.task = true;
     task->rt = rt;
     task->start = slot;
@@ -211,7 +167,7 @@ bool saros_task_begin(saros_rt *rt, saros_task *task) {
 
 void saros_task_begun(saros_rt *rt, saros_task *task) {
     if (task->start == 0 || task->handed_out) return; /* the script could close the coroutine, and so lose the task */
-    clear_slot(rt, &rt->starts, SAROS_STARTS, task->start);
+    saros_slot_clear(rt, SAROS_STARTS, task->start);
     task->start = 0;
 }
 
@@ -227,7 +183,7 @@ void saros_task_release(saros_rt *rt, saros_task *task, bool well) {
     else rt->last = task->prev;
     task->next = task->prev = NULL;
     rt->live--;
-    if (task->start != 0) clear_slot(rt, &rt->starts, SAROS_STARTS, task->start);
+    if (task->start != 0) saros_slot_clear(rt, SAROS_STARTS, task->start);
     task->start = 0;
     if (co == NULL) return;
     task->co = NULL;
@@ -235,6 +191,6 @@ void saros_task_release(saros_rt *rt, saros_task *task, bool well) {
     if (well && !task->handed_out && rt->idle_count < SAROS_MOST_IDLE && rt->lua->installed) {
         rt->idle[rt->idle_count++] = (saros_worker){co, task->slot};
     } else {
-        clear_slot(rt, &rt->threads, SAROS_THREADS, task->slot);
+        saros_slot_clear(rt, SAROS_THREADS, task->slot);
     }
 }

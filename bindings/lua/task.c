@@ -56,9 +56,7 @@ void saros_task_push(lua_State *L, saros_task *task) {
     lua_Debug  ar;
     int        lowest = 0, above = 1;
     if (task->start != 0) {
-        saros_push_table(L, task->rt, SAROS_STARTS);
-        lua_rawgeti(L, -1, (lua_Integer)task->start);
-        lua_replace(L, -2);
+        saros_slot_push(L, task->rt, SAROS_STARTS, task->start);
         return;
     }
     if (task->handed_out) { /* the script may have closed the coroutine */

@@ -41,11 +41,12 @@ static int now(lua_State *L) {
 
 /* ---- callbacks ------------------------------------------------------------------------------------------------ */
 
-/* SAROS_T_CALL: user values: the function, its arguments. It is anchored under its own address until it was told. */
+/* SAROS_T_CALL: user values: the function, its arguments. It is in the table of calls until it was told. */
 typedef struct saros_call {
     saros_op    op;
     saros_rt   *rt;          /* NULL: told or cancelled */
     saros_call *next, *prev; /* those of rt that are still to come */
+    uint32_t    slot;
     int         args;
     bool        cancelled;
 } call;
@@ -61,7 +62,7 @@ static int run_call(lua_State *L) {
     lua_settop(L, 0);
     luaL_checkstack(L, self->args + 4, "too many arguments");
     lua_pushcfunction(L, traceback);
-    saros_push_anchored(L, self->rt, self);
+    saros_slot_push(L, self->rt, SAROS_CALLS, self->slot);
     for (int i = 0; i <= self->args; i++) lua_getiuservalue(L, 2, 1 + i);
     lua_remove(L, 2);
     if (lua_pcall(L, self->args, 0, 1) == LUA_OK) return 0;
@@ -79,7 +80,7 @@ static void end_call(call *self) {
     if (self->next != NULL) self->next->prev = self->prev;
     self->next = self->prev = NULL;
     self->rt = NULL;
-    saros_drop(rt, self);
+    saros_slot_clear(rt, SAROS_CALLS, self->slot);
 }
 
 static void call_told(saros_loop *loop, saros_op *op, int64_t result) {
@@ -105,12 +106,15 @@ static call *make_call(lua_State *L, saros_rt *rt, int nargs) {
     if (rt->loop == NULL) luaL_error(L, "the loop is closed");
     if (nargs > 250) luaL_error(L, "too many arguments (at most 250)");
     call *self = saros_new(L, rt->lua, SAROS_T_CALL, sizeof *self, 1 + nargs);
-    lua_insert(L, first);
-    for (int i = nargs; i >= 0; i--) lua_setiuservalue(L, first, 1 + i);
+    for (int i = nargs; i >= 0; i--) {
+        lua_pushvalue(L, first + i);
+        lua_setiuservalue(L, -2, 1 + i);
+    }
+    lua_replace(L, first);
+    lua_settop(L, first);
     self->args = nargs;
     self->op.done = call_told;
-    lua_pushvalue(L, first);
-    saros_anchor(L, rt, self);
+    self->slot = saros_slot_keep(L, rt, SAROS_CALLS, first);
     self->rt = rt;
     self->next = rt->calls;
     if (rt->calls != NULL) rt->calls->prev = self;

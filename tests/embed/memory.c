@@ -127,9 +127,10 @@ static void check_nothing_kept(host *h) {
     AWAIT(h->w, rt->streams == NULL);
     assert_int_equal(entries(h->L, rt, SAROS_ANCHORS), 0);
     assert_int_equal(entries(h->L, rt, SAROS_STARTS), 0);
-    assert_int_equal(rt->starts.count, rt->starts.made);
+    assert_int_equal(rt->slots[SAROS_STARTS].count, rt->slots[SAROS_STARTS].made);
     assert_int_equal(entries(h->L, rt, SAROS_THREADS), rt->idle_count);
-    assert_int_equal(rt->threads.count + rt->idle_count, rt->threads.made);
+    assert_int_equal(rt->slots[SAROS_THREADS].count + rt->idle_count, rt->slots[SAROS_THREADS].made);
+    assert_int_equal(rt->slots[SAROS_CALLS].count, rt->slots[SAROS_CALLS].made);
     assert_null(rt->scopes);
 }
 

@@ -1,0 +1,56 @@
+/* slots.c: what the loop keeps alive by number.
+ *
+ * Owns which places in the loop's tables are free. A number in an array costs a quarter of what a key in a hash does.
+ * Promises: keeping may raise, and has then kept nothing; clearing cannot fail. */
+#include "bindings/lua/runtime.h"
+
+/* Room for giving the place back is made here, so that that cannot fail. It is taken only when its value is in the
+ * table: until then something may raise. */
+static uint32_t next_slot(lua_State *L, saros_rt *rt, saros_slots *slots) {
+    if (slots->count > 0) return slots->free[slots->count - 1];
+    if (slots->made == slots->room) {
+        uint32_t  room = slots->room > 0 ? slots->room * 2 : 16;
+        uint32_t *list = saros_realloc(rt->loop, slots->free, slots->room * sizeof *list, room * sizeof *list);
+        if (list == NULL) luaL_error(L, "not enough memory");
+        slots->free = list;
+        slots->room = room;
+    }
+    return slots->made + 1;
+}
+
+uint32_t saros_slot_keep(lua_State *L, saros_rt *rt, int which, int index) {
+    saros_slots *slots = &rt->slots[which];
+    uint32_t     slot = next_slot(L, rt, slots);
+    saros_push_table(L, rt, which);
+    lua_pushvalue(L, index);
+    lua_rawseti(L, -2, (lua_Integer)slot);
+    lua_pop(L, 1);
+    if (slots->count > 0) slots->count--;
+    else slots->made++;
+    return slot;
+}
+
+/* An existing key is set to nil, which allocates nothing. */
+void saros_slot_clear(saros_rt *rt, int which, uint32_t slot) {
+    lua_State   *L = rt->L;
+    saros_slots *slots = &rt->slots[which];
+    if (!lua_checkstack(L, 2)) return; /* it stays anchored until the loop closes; the place is lost */
+    saros_push_table(L, rt, which);
+    lua_pushnil(L);
+    lua_rawseti(L, -2, (lua_Integer)slot);
+    lua_pop(L, 1);
+    slots->free[slots->count++] = slot;
+}
+
+void saros_slot_push(lua_State *L, const saros_rt *rt, int which, uint32_t slot) {
+    saros_push_table(L, rt, which);
+    lua_rawgeti(L, -1, (lua_Integer)slot);
+    lua_replace(L, -2);
+}
+
+void saros_slots_free(saros_rt *rt) {
+    for (int which = 0; which < SAROS_SLOTS; which++) {
+        const saros_slots *slots = &rt->slots[which];
+        saros_realloc(rt->loop, slots->free, slots->room * sizeof *slots->free, 0);
+    }
+}
