@@ -31,6 +31,7 @@ build    | liburing                    | liburing-dev    | liburing 2.3 or later
 test     | library cmocka              | libcmocka-dev   | cmocka
 test     | lua string                  | lua5.4          | a stock Lua 5.4, as lua5.4
 test     | lua busted.runner           | lua-busted      | busted for Lua 5.4
+test     | apt command python3         | python3         | Python 3, whose asyncio plays the oracle
 check    | command clang               | clang           | clang
 check    | command clang-format        | clang-format    | clang-format
 check    | command clang-tidy          | clang-tidy      | clang-tidy
@@ -55,6 +56,10 @@ is_there() {
     liburing) # a build without it only lacks a driver: it is wanted where apt can bring it
         [[ $(uname -s) == Linux ]] && command -v apt-get >/dev/null || return 0
         is_there library 'liburing >= 2.3' && return
+        ;;
+    apt) # wanted where apt can bring it: a test without it is pending
+        command -v apt-get >/dev/null || return 0
+        is_there "$@" && return
         ;;
     lualib) is_there library lua5.4 lua-5.4 lua54 'lua >= 5.4' && return ;;
     lua)
