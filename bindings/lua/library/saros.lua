@@ -1,0 +1,686 @@
+---@meta saros
+-- saros.lua: what the module saros offers, for editors: types, parameters and results of every function and method.
+--
+-- Nothing runs here. The Lua language server reads it where `workspace.library` names its folder. A function that may
+-- suspend its task is marked as async. What each one does at length is in docs/api.md; that this file and the module
+-- have the same functions is tested. It is over 500 lines: a language server takes one file for one module.
+
+---@class saroslib
+---@field _VERSION string the version, as "0.1.0"
+local saros = {}
+
+---Anything that can be awaited: a task, a future, or an object whose metatable has `__await`.
+---@alias saros.awaitable saros.task|saros.future|table|userdata
+
+---Where to connect or listen: "127.0.0.1:80", "[::1]:80", "localhost:80", "*:80", "unix:/path", or a table.
+---@alias saros.address string|{host: string, port: integer}|{path: string}
+
+---As Lua's io: a line without or with its end, a number, all, or so many bytes.
+---@alias saros.format "l"|"L"|"n"|"a"|integer
+
+-- ---- tasks ---------------------------------------------------------------------------------------------------------
+
+---A function that runs as a task.
+---@class saros.task
+local Task = {}
+
+---Runs fn as a task to its end, in a loop of its own; inside a task as a child. Its results.
+---@async
+---@param fn fun(...): any
+---@param ... any
+---@return any ...
+function saros.run(fn, ...) end
+
+---A new task, which takes its first step when the caller next waits.
+---@param fn fun(...): any
+---@param ... any
+---@return saros.task
+function saros.spawn(fn, ...) end
+
+---The running task; nothing outside of one.
+---@return saros.task?
+function saros.current_task() end
+
+---All tasks that have not ended, the oldest first.
+---@return saros.task[]
+function saros.all_tasks() end
+
+---Waits for a task, a future, a number of seconds, or an object with `__await`. Its results.
+---@async
+---@param x saros.awaitable|number
+---@return any ...
+function saros.await(x) end
+
+---Waits for all, functions being spawned; the first result of each, in order. The first error is raised at once.
+---@async
+---@param ... saros.awaitable|function
+---@return any ...
+---@overload async fun(list: (saros.awaitable|function)[], options?: {return_errors?: boolean}): {n: integer, [integer]: any}
+function saros.gather(...) end
+
+---Waits for the task's end; its results, or raises its error.
+---@async
+---@return any ...
+function Task:await() end
+
+---Asks the task to end: its awaits raise from now on. Whether it was alive.
+---@param reason? any
+---@return boolean
+function Task:cancel(reason) end
+
+---Has it ended?
+---@return boolean
+function Task:done() end
+
+---Has it ended by its cancellation?
+---@return boolean
+function Task:cancelled() end
+
+---The results of a task that has ended; raises its error.
+---@return any ...
+function Task:result() end
+
+---The error of a task that has ended; nothing after a success.
+---@return any
+function Task:error() end
+
+---Its name.
+---@return string
+function Task:name() end
+
+---Gives it another name.
+---@param name string
+---@return saros.task self
+function Task:set_name(name) end
+
+---Where it waits, or where its error was raised.
+---@return string?
+function Task:traceback() end
+
+---Calls fn from the loop after the end.
+---@param fn fun(task: saros.task)
+function Task:add_done_callback(fn) end
+
+---Takes fn away again; how many were removed.
+---@param fn fun(task: saros.task)
+---@return integer
+function Task:remove_done_callback(fn) end
+
+-- ---- futures -------------------------------------------------------------------------------------------------------
+
+---A result that is not there yet.
+---@class saros.future
+local Future = {}
+
+---A result that is not there yet.
+---@return saros.future
+function saros.future() end
+
+---Waits until it is settled; its results, or raises its error.
+---@async
+---@return any ...
+function Future:await() end
+
+---Settles it with results, once.
+---@param ... any
+function Future:set_result(...) end
+
+---Settles it with an error, once.
+---@param err any
+function Future:set_error(err) end
+
+---Settles it as cancelled. Whether it was pending.
+---@param reason? any
+---@return boolean
+function Future:cancel(reason) end
+
+---What has become of it.
+---@return "pending"|"finished"|"cancelled"
+function Future:state() end
+
+---Is it settled?
+---@return boolean
+function Future:done() end
+
+---Was it cancelled?
+---@return boolean
+function Future:cancelled() end
+
+---The results of a settled future; raises its error.
+---@return any ...
+function Future:result() end
+
+---The error of a settled future; nothing after a success.
+---@return any
+function Future:error() end
+
+---Calls fn from the loop once it is settled.
+---@param fn fun(future: saros.future)
+function Future:add_done_callback(fn) end
+
+---Takes fn away again; how many were removed.
+---@param fn fun(future: saros.future)
+---@return integer
+function Future:remove_done_callback(fn) end
+
+-- ---- time and callbacks --------------------------------------------------------------------------------------------
+
+---A callback that is to come.
+---@class saros.call
+local Call = {}
+
+---Seconds on the loop's clock, which never goes back.
+---@return number
+function saros.now() end
+
+---Waits for so many seconds, never less; 0 gives way once.
+---@async
+---@param seconds number
+---@return true
+function saros.sleep(seconds) end
+
+---Waits until a time of saros.now.
+---@async
+---@param time number
+---@return true
+function saros.sleep_until(time) end
+
+---Calls fn from the loop, outside of any task.
+---@param fn fun(...)
+---@param ... any
+---@return saros.call
+function saros.call_soon(fn, ...) end
+
+---Calls fn from the loop after so many seconds.
+---@param seconds number
+---@param fn fun(...)
+---@param ... any
+---@return saros.call
+function saros.call_later(seconds, fn, ...) end
+
+---Calls fn from the loop at a time of saros.now.
+---@param time number
+---@param fn fun(...)
+---@param ... any
+---@return saros.call
+function saros.call_at(time, fn, ...) end
+
+---Whether it was still to come; it will not.
+---@return boolean
+function Call:cancel() end
+
+-- ---- cancellation --------------------------------------------------------------------------------------------------
+
+---What can be cancelled as a whole, or has a deadline.
+---@class saros.scope
+local Scope = {}
+
+---Runs fn in this task for at most so long; its results, or nil, "timed out", "ETIMEDOUT".
+---@async
+---@param seconds number?
+---@param fn fun(...): any
+---@param ... any
+---@return any ...
+function saros.timeout(seconds, fn, ...) end
+
+---Runs fn in this task, with cancellation from outside held back until it returns.
+---@async
+---@param fn fun(...): any
+---@param ... any
+---@return any ...
+function saros.shield(fn, ...) end
+
+---Runs fn(scope, ...) in this task; its results, or nil, reason, "ECANCELED".
+---@async
+---@param options {timeout?: number, shield?: boolean}
+---@param fn fun(scope: saros.scope, ...): any
+---@param ... any
+---@return any ...
+---@overload async fun(fn: fun(scope: saros.scope, ...): any, ...): any
+function saros.scope(options, fn, ...) end
+
+---Cancels what is inside, for good. Whether the scope was open.
+---@param reason? any
+---@return boolean
+function Scope:cancel(reason) end
+
+---The deadline as a time of saros.now, or nil; with a time sets it, with false takes it away.
+---@param time? number|false
+---@return number?
+function Scope:deadline(time) end
+
+---Has its deadline passed?
+---@return boolean
+function Scope:expired() end
+
+---Was it cancelled?
+---@return boolean
+function Scope:cancelled() end
+
+---Is this error a cancellation? And its reason.
+---@param err any
+---@return boolean
+---@return any reason
+function saros.is_cancelled(err) end
+
+---Lua's pcall, which catches a cancellation too.
+---@async
+---@param fn function
+---@param ... any
+---@return boolean
+---@return any ...
+function saros.pcall(fn, ...) end
+
+-- ---- queues --------------------------------------------------------------------------------------------------------
+
+---First in, first out, between tasks.
+---@class saros.queue
+---@operator len: integer
+local Queue = {}
+
+---A queue of at most n items; 0 or nothing: no limit.
+---@param n? integer
+---@return saros.queue
+function saros.queue(n) end
+
+---Waits for a place.
+---@async
+---@param value any
+---@return true?
+---@return string? message
+---@return string? code "ESHUTDOWN"
+function Queue:put(value) end
+
+---Waits for an item.
+---@async
+---@return any item
+---@return string? message
+---@return string? code "ESHUTDOWN"
+function Queue:get() end
+
+---Puts without waiting.
+---@param value any
+---@return true?
+---@return string? message
+---@return string? code "EAGAIN", "ESHUTDOWN"
+function Queue:try_put(value) end
+
+---Gets without waiting.
+---@return any item
+---@return string? message
+---@return string? code "EAGAIN", "ESHUTDOWN"
+function Queue:try_get() end
+
+---Gets, in a for loop, until the queue is shut down.
+---@return fun(): any
+function Queue:items() end
+
+---One item that was got is done with.
+---@return true
+function Queue:task_done() end
+
+---Waits until all items are done with.
+---@async
+---@return true
+function Queue:join() end
+
+---Puts fail from now on, gets when it is empty; with true what is left is thrown away.
+---@param immediate? boolean
+---@return true
+function Queue:shutdown(immediate) end
+
+---How many items there are.
+---@return integer
+function Queue:size() end
+
+---Is there no item?
+---@return boolean
+function Queue:empty() end
+
+---Is there no place?
+---@return boolean
+function Queue:full() end
+
+-- ---- streams -------------------------------------------------------------------------------------------------------
+
+---Options of streams, listeners and servers.
+---@class saros.stream_options
+---@field line_limit? integer the longest line, in bytes (64 KiB)
+---@field all_limit? integer the most that read("a") takes, in bytes (64 MiB)
+---@field backlog? integer connections that wait to be accepted
+---@field limit? integer of a server: the most connections at a time
+
+---A connection.
+---@class saros.stream
+local Stream = {}
+
+---What accepts connections.
+---@class saros.listener
+local Listener = {}
+
+---A listener with a task for each connection.
+---@class saros.server
+local Server = {}
+
+---Connects.
+---@async
+---@param address saros.address
+---@param options? saros.stream_options
+---@return saros.stream?
+---@return string? message
+---@return string? code
+function saros.connect(address, options) end
+
+---Listens.
+---@param address saros.address
+---@param options? saros.stream_options
+---@return saros.listener?
+---@return string? message
+---@return string? code
+function saros.listen(address, options) end
+
+---Runs fn(stream, peer) in a task for each connection, and closes the stream when fn ends.
+---@param address saros.address
+---@param fn fun(stream: saros.stream, peer: string)
+---@param options? saros.stream_options
+---@return saros.server?
+---@return string? message
+---@return string? code
+function saros.serve(address, fn, options) end
+
+---Waits for a connection.
+---@async
+---@return saros.stream?
+---@return string? message
+---@return string? code
+function Listener:accept() end
+
+---Where it listens, as text.
+---@return string?
+---@return string? message
+---@return string? code
+function Listener:address() end
+
+---Stops listening; who waits in accept is told "ECLOSED".
+---@return true
+function Listener:close() end
+
+---Where it listens, as text.
+---@return string?
+---@return string? message
+---@return string? code
+function Server:address() end
+
+---Stops accepting; the handlers go on.
+---@return true
+function Server:close() end
+
+---Waits until it is closed and the last handler has ended.
+---@async
+---@return true
+function Server:wait() end
+
+---Closes, waits so long for the handlers, then cancels them and waits.
+---@async
+---@param seconds number
+---@return true
+function Server:shutdown(seconds) end
+
+---Reads, as Lua's io; at the end nil alone.
+---@async
+---@param ... saros.format
+---@return string|number|nil ...
+function Stream:read(...) end
+
+---Reads 1 to n bytes, what there is; at the end nil alone.
+---@async
+---@param n? integer
+---@return string?
+---@return string? message
+---@return string? code
+function Stream:read_some(n) end
+
+---Reads n bytes.
+---@async
+---@param n integer
+---@return string?
+---@return string? message
+---@return string? code "EEOF"
+---@return string? partial
+function Stream:read_exactly(n) end
+
+---Reads up to the delimiter, and with it.
+---@async
+---@param delimiter string
+---@param limit? integer
+---@return string?
+---@return string? message
+---@return string? code "EEOF", "ELIMIT"
+function Stream:read_until(delimiter, limit) end
+
+---Reads, in a for loop, until the end; raises anything else.
+---@param ... saros.format
+---@return fun(): string|number|nil, ...
+function Stream:lines(...) end
+
+---Writes, and waits until the kernel has taken all.
+---@async
+---@param ... string|number
+---@return saros.stream? self
+---@return string? message
+---@return string? code
+---@return integer? bytes_sent
+function Stream:write(...) end
+
+---Says that no more will be sent, when its turn has come.
+---@async
+---@return saros.stream? self
+---@return string? message
+---@return string? code
+function Stream:shutdown() end
+
+---Nothing is buffered on our side: the stream.
+---@return saros.stream self
+function Stream:flush() end
+
+---Closes; who waits on the stream is told "ECLOSED".
+---@return true
+function Stream:close() end
+
+---The address of this end.
+---@return string?
+---@return string? message
+---@return string? code
+function Stream:local_address() end
+
+---The address of the other end.
+---@return string?
+---@return string? message
+---@return string? code
+function Stream:peer_address() end
+
+-- ---- errors --------------------------------------------------------------------------------------------------------
+
+---What saros.try raises.
+---@class saros.error
+---@field message string
+---@field code string
+---@field op? string
+---@field address? string
+
+---Its arguments; where the first is false raises them as an error object.
+---@generic T
+---@param v T?
+---@param ... any
+---@return T v
+---@return any ...
+function saros.try(v, ...) end
+
+---A function like fn that turns what saros.try raised back into nil, message, code.
+---@generic F: function
+---@param fn F
+---@return F
+function saros.protect(fn) end
+
+---The code of an error object; nothing for other values.
+---@param err any
+---@return string?
+function saros.error_code(err) end
+
+-- ---- loops ---------------------------------------------------------------------------------------------------------
+
+---A loop of one's own.
+---@class saros.loop
+local Loop = {}
+
+---Opens a loop; raises with the reason where it does not open.
+---@param options? {driver?: string, report_after?: number, seed?: integer|string, faults?: string}
+---@return saros.loop
+function saros.loop(options) end
+
+---The loop that runs; nothing where none does.
+---@return saros.loop?
+function saros.current_loop() end
+
+---The drivers, each of which is tried.
+---@return {name: string, compiled: boolean, opens: boolean, reason?: string, about: string, default?: boolean}[]
+function saros.drivers() end
+
+---Makes pcall, xpcall and coroutine of this state know of tasks.
+function saros.install() end
+
+---Runs main as a task to its end; its results. Without main as run_forever.
+---@param main? fun(...): any
+---@param ... any
+---@return any ...
+function Loop:run(main, ...) end
+
+---Runs main as a task to its end; its results.
+---@param main fun(...): any
+---@param ... any
+---@return any ...
+function Loop:run_until_complete(main, ...) end
+
+---Runs until stop, or until nothing is left.
+function Loop:run_forever() end
+
+---One step, which blocks at most so long.
+---@param seconds? number
+---@return "waiting"|"more"|"done"
+function Loop:step(seconds) end
+
+---A new task of this loop.
+---@param fn fun(...): any
+---@param ... any
+---@return saros.task
+function Loop:spawn(fn, ...) end
+
+---Calls fn from this loop.
+---@param fn fun(...)
+---@param ... any
+---@return saros.call
+function Loop:call_soon(fn, ...) end
+
+---Seconds on this loop's clock.
+---@return number
+function Loop:now() end
+
+---Ends run_forever after the batch that runs.
+function Loop:stop() end
+
+---Does it run?
+---@return boolean
+function Loop:is_running() end
+
+---The name of its driver.
+---@return string
+function Loop:driver() end
+
+---Cancels and awaits what is left, and closes.
+---@return true
+function Loop:close() end
+
+-- ---- the simulated world -------------------------------------------------------------------------------------------
+
+---The world of the driver sim, which a script can change while it runs.
+---@class saros.simlib
+local sim = {}
+saros.sim = sim
+
+---Adds a host.
+---@param name string
+---@return string ipv4
+---@return string ipv6
+function sim.host(name) end
+
+---The names of the hosts.
+---@return string[]
+function sim.hosts() end
+
+---Calls fn on that host.
+---@async
+---@param name string
+---@param fn fun(...): any
+---@param ... any
+---@return any ...
+function sim.on(name, fn, ...) end
+
+---Nothing gets through between a and b, and nobody is told.
+---@param a? string
+---@param b? string
+---@return true
+function sim.cut(a, b) end
+
+---Nothing gets through, and whoever tries is told.
+---@param a? string
+---@param b? string
+---@return true
+function sim.refuse(a, b) end
+
+---Everything gets through again.
+---@param a? string
+---@param b? string
+---@return true
+function sim.heal(a, b) end
+
+---How many seconds a segment is on its way.
+---@param a string
+---@param b string
+---@param least number
+---@param most? number
+---@return true
+function sim.latency(a, b, least, most) end
+
+---Seconds since the world began.
+---@return number
+function sim.now() end
+
+---The clock goes on, as in a long calculation.
+---@param seconds number
+---@return true
+function sim.advance(seconds) end
+
+---The seed of the world.
+---@return integer
+function sim.seed() end
+
+---As math.random, but drawn from what decides everything else in the world.
+---@param m? integer
+---@param n? integer
+---@return number
+function sim.random(m, n) end
+
+---What can go wrong, or one of it; how often it has.
+---@param name? string
+---@return {name: string, chance: number, budget: integer, about: string, happened: integer}[]
+function sim.faults(name) end
+
+---Heals all links, and lets nothing go wrong any more.
+---@return true
+function sim.calm() end
+
+---What the program saros does at its start, for a Lua of its own.
+---@return true
+function sim.install() end
+
+return saros
