@@ -17,12 +17,15 @@ typedef struct queue {
 
 static queue *check(lua_State *L) { return saros_check(L, 1, SAROS_T_QUEUE); }
 
-static bool has_item(const queue *q) { return q->count > q->promised_items; }
-static bool has_place(const queue *q) { return q->limit == 0 || q->count + q->promised_places < q->limit; }
+/* What was promised to a getter is in the queue no more: a producer need not wait until the getter has run. */
+static lua_Integer size_of(const queue *q) {
+    return q->count > q->promised_items ? q->count - q->promised_items : 0; /* less: what was promised is thrown away */
+}
+static bool has_place(const queue *q) { return q->limit == 0 || size_of(q) + q->promised_places < q->limit; }
 
 /* The oldest waiter is promised what has become free, if anything has. */
 static void promise_item(queue *q) {
-    if (q->getters == NULL || !has_item(q)) return;
+    if (q->getters == NULL || size_of(q) == 0) return;
     q->promised_items++;
     saros_wake_first(&q->getters, 0);
 }
@@ -33,24 +36,22 @@ static void promise_place(queue *q) {
     saros_wake_first(&q->putters, 0);
 }
 
-/* Stores the value at index; a waiting getter is promised it. */
+/* Stores the value at index; a waiting getter is promised it. Leaves the table of items on the stack. */
 static void store(lua_State *L, queue *q, int index) {
     lua_getiuservalue(L, 1, 1);
     lua_pushvalue(L, index);
     lua_rawseti(L, -2, q->head + q->count);
-    lua_pop(L, 1);
     q->count++;
     q->unfinished++;
     promise_item(q);
 }
 
-/* Pushes the oldest item; a waiting putter is promised its place. */
+/* Pushes the oldest item, above the table of items; a waiting putter is promised its place. */
 static void fetch(lua_State *L, queue *q) {
     lua_getiuservalue(L, 1, 1);
     lua_rawgeti(L, -1, q->head);
     lua_pushnil(L);
     lua_rawseti(L, -3, q->head);
-    lua_remove(L, -2);
     q->count--;
     q->head = q->count == 0 ? 1 : q->head + 1;
     promise_place(q);
@@ -84,7 +85,6 @@ static int put(lua_State *L) {
     luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "nil cannot be put");
     saros_task *task = saros_begin(L, "queue:put");
     if (q->shut) return shut_down(L);
-    lua_settop(L, 2);
     if (has_place(q) && q->putters == NULL) {
         store(L, q, 2);
         lua_pushboolean(L, 1);
@@ -126,8 +126,7 @@ static int get_k(lua_State *L, int status, lua_KContext ctx) {
 
 static int get_from(lua_State *L, queue *q, const char *what) {
     saros_task *task = saros_begin(L, what);
-    lua_settop(L, 1);
-    if (has_item(q) && q->getters == NULL) {
+    if (size_of(q) > 0 && q->getters == NULL) {
         fetch(L, q);
         return saros_answer(L, task, 1);
     }
@@ -140,7 +139,7 @@ static int get(lua_State *L) { return get_from(L, check(L), "queue:get"); }
 
 static int try_get(lua_State *L) {
     queue *q = check(L);
-    if (has_item(q) && q->getters == NULL) {
+    if (size_of(q) > 0 && q->getters == NULL) {
         fetch(L, q);
         return 1;
     }
@@ -205,18 +204,18 @@ static int shutdown(lua_State *L) {
 }
 
 static int size(lua_State *L) {
-    lua_pushinteger(L, check(L)->count);
+    lua_pushinteger(L, size_of(check(L)));
     return 1;
 }
 
 static int empty(lua_State *L) {
-    lua_pushboolean(L, check(L)->count == 0);
+    lua_pushboolean(L, size_of(check(L)) == 0);
     return 1;
 }
 
 static int full(lua_State *L) {
     queue *q = check(L);
-    lua_pushboolean(L, q->limit > 0 && q->count >= q->limit);
+    lua_pushboolean(L, q->limit > 0 && size_of(q) >= q->limit);
     return 1;
 }
 
