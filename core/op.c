@@ -7,8 +7,9 @@
 
 #include "core/loop.h"
 
-/* Which direction of a stream an op keeps busy. Accepts are counted instead, in the upper bits of `busy`. */
-enum { READING = 1, WRITING = 2, ONE_ACCEPT = 8 };
+/* What an op keeps busy: a direction of its stream, or the empty handle that an accept is to fill. Accepts are counted in
+ * the upper bits of their listener's `busy`. */
+enum { READING = 1, WRITING = 2, PROMISED = 4, ONE_ACCEPT = 8 };
 
 static unsigned direction(const saros_op *op) {
     switch (op->kind) {
@@ -19,20 +20,25 @@ static unsigned direction(const saros_op *op) {
     }
 }
 
+static int may_open(const saros_handle *handle) {
+    if (handle->state != SAROS_HANDLE_EMPTY) return SAROS_EISCONN;
+    return handle->busy & PROMISED ? SAROS_EBUSY : 0; /* two connections in one handle: the first would be lost */
+}
+
 /* Why the op cannot start, or 0. The answer is the same on every driver because no driver is asked. */
 static int refusal(const saros_loop *loop, const saros_op *op) {
     const saros_handle *handle = op->handle;
     bool                opens = op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN;
     if (loop->broken < 0 && op->kind != SAROS_OP_CLOSE) return loop->broken;
     if (loop->closing && op->kind != SAROS_OP_CLOSE) return SAROS_ECLOSED;
-    if (opens) return handle->state == SAROS_HANDLE_EMPTY ? 0 : SAROS_EISCONN;
+    if (opens) return may_open(handle);
     if (handle->state == SAROS_HANDLE_OPENING) return op->kind == SAROS_OP_CLOSE ? 0 : SAROS_ENOTCONN;
     if (handle->state != SAROS_HANDLE_OPEN) return SAROS_ECLOSED;
     if (handle->busy & direction(op)) return SAROS_EBUSY;
     if (op->kind == SAROS_OP_ACCEPT) {
         if (!handle->listener) return SAROS_EINVAL;
-        if (op->accepted->state != SAROS_HANDLE_EMPTY) return SAROS_EISCONN;
         if (handle->busy >= ONE_ACCEPT * SAROS_MOST_ACCEPTS) return SAROS_EBUSY;
+        return may_open(op->accepted);
     } else if (handle->listener && direction(op)) {
         return SAROS_ENOTCONN;
     }
@@ -48,7 +54,9 @@ static void link_op(saros_handle *handle, saros_op *op) {
     else handle->first = op;
     handle->last = op;
     handle->busy = (uint8_t)(handle->busy | direction(op));
-    if (op->kind == SAROS_OP_ACCEPT) handle->busy = (uint8_t)(handle->busy + ONE_ACCEPT);
+    if (op->kind != SAROS_OP_ACCEPT) return;
+    handle->busy = (uint8_t)(handle->busy + ONE_ACCEPT);
+    op->accepted->busy |= PROMISED;
 }
 
 static void unlink_op(saros_handle *handle, saros_op *op) {
@@ -57,7 +65,9 @@ static void unlink_op(saros_handle *handle, saros_op *op) {
     if (op->next != NULL) op->next->prev = op->prev;
     else handle->last = op->prev;
     handle->busy = (uint8_t)(handle->busy & ~direction(op));
-    if (op->kind == SAROS_OP_ACCEPT) handle->busy = (uint8_t)(handle->busy - ONE_ACCEPT);
+    if (op->kind != SAROS_OP_ACCEPT) return;
+    handle->busy = (uint8_t)(handle->busy - ONE_ACCEPT);
+    op->accepted->busy &= (uint8_t)~PROMISED;
 }
 
 static void list_handle(saros_loop *loop, saros_handle *handle) {
@@ -233,6 +243,7 @@ void saros_cancel(saros_loop *loop, saros_op *op) {
 void saros_abandon(saros_loop *loop, saros_op *op) {
     saros_cancel(loop, op);
     while (op->state == SAROS_FLYING && loop->broken == 0 && saros_ask(loop, SAROS_FOREVER) == 0) {}
+    saros_cancel(loop, op); /* still flying? The driver broke down meanwhile: now it lets go at once */
     if (op->state == SAROS_READY) saros_queue_remove(&loop->ready, op);
     op->state = SAROS_IDLE;
 }

@@ -121,7 +121,8 @@ SAROS_API const char *saros_lent(const saros_loop *loop);
 enum saros_handle_state { SAROS_HANDLE_EMPTY, SAROS_HANDLE_OPENING, SAROS_HANDLE_OPEN, SAROS_HANDLE_CLOSING };
 
 /* An open stream or listener. Zero it. It must stay where it is from connect, listen or accept until its CLOSE
- * is told. At most one RECV and one SEND (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16 ACCEPTs. */
+ * is told. At most one RECV and one SEND (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16 ACCEPTs. An empty one is
+ * for one op at a time to open: SAROS_EBUSY also where an ACCEPT in flight is to fill it. */
 struct saros_handle {
     saros_handle   *next, *prev;  /* the loop's list of handles */
     saros_op       *first, *last; /* in flight on it, oldest first */

@@ -232,6 +232,34 @@ static void sixteen_accepts_may_wait_and_no_seventeenth(void **state) {
     close_now(w, &listener);
 }
 
+static void a_handle_is_promised_to_one_accept_alone(void **state) {
+    world        *w = *state;
+    saros_handle  listener = {0}, accepted = {0};
+    saros_address address;
+    told          first = {0};
+    listen_at(w, &listener, &address, SAROS_INET);
+    for (int i = 0; i < 3; i++) {
+        start(w, &first, SAROS_OP_ACCEPT, &listener, &accepted, 0);
+        steps(w, 1);
+        assert_result(perform(w, SAROS_OP_ACCEPT, &listener, &accepted, 0), SAROS_EBUSY);
+        assert_result(perform(w, SAROS_OP_CONNECT, &accepted, &address, 0), SAROS_EBUSY);
+        assert_result(perform(w, SAROS_OP_LISTEN, &accepted, &address, 0), SAROS_EBUSY);
+        assert_result(perform(w, SAROS_OP_CLOSE, &accepted, NULL, 0), SAROS_ECLOSED);
+        assert_int_equal(first.times, 0);
+        if (i == 0) { /* once the accept is told it may be promised again, whatever came of it */
+            saros_cancel(w->loop, &first.op);
+            assert_result(await(w, &first), SAROS_ECANCELED);
+        } else {
+            int fd = raw_connect(&address);
+            assert_result(await(w, &first), 0);
+            assert_result(perform(w, SAROS_OP_ACCEPT, &listener, &accepted, 0), SAROS_EISCONN);
+            close_now(w, &accepted);
+            raw_close(fd);
+        }
+    }
+    close_now(w, &listener);
+}
+
 static void a_cancelled_accept_loses_no_connection(void **state) {
     world        *w = *state;
     saros_handle  listener = {0}, accepted[3] = {0};
@@ -384,6 +412,7 @@ int conform_opening(void) {
         WORLD_TEST(a_server_may_be_started_again_on_its_port),
         WORLD_TEST(every_interface_means_both_families),
         WORLD_TEST(sixteen_accepts_may_wait_and_no_seventeenth),
+        WORLD_TEST(a_handle_is_promised_to_one_accept_alone),
         WORLD_TEST(a_cancelled_accept_loses_no_connection),
         WORLD_TEST(what_nobody_accepted_is_closed_with_its_listener),
         WORLD_TEST(both_ends_know_their_names),

@@ -86,7 +86,10 @@ static int fake_wait(void *self, saros_time timeout) {
     (void)self;
     fake.waits++;
     fake.timeout = timeout;
-    if (fake.wait_error < 0) return fake.wait_error;
+    if (fake.wait_error < 0) {
+        fake.slow_cancel = false; /* who has broken down lets go at once */
+        return fake.wait_error;
+    }
     if (fake.wait != NULL) {
         fake.wait(timeout);
         return 0;

@@ -54,6 +54,25 @@ static void an_abandoned_op_is_the_callers_again_whatever_its_state(void **state
     assert_result(perform(w, SAROS_OP_CLOSE, &handle, NULL, 0), 0);
 }
 
+static void an_op_is_the_callers_again_though_the_driver_breaks_down_meanwhile(void **state) {
+    world       *w = *state;
+    saros_handle handle = {0};
+    told         receive = {0};
+    fake.now = true;
+    assert_result(perform(w, SAROS_OP_CONNECT, &handle, NULL, 0), 0);
+    fake.now = false;
+    start(w, &receive, SAROS_OP_RECV, &handle, bytes, 1);
+    fake.slow_cancel = true;
+    fake.wait_error = SAROS_EIO;
+    saros_abandon(w->loop, &receive.op);
+    assert_int_equal(receive.op.state, SAROS_IDLE);
+    assert_int_equal(fake.count, 0);
+    assert_null(handle.first);
+    assert_int_equal(saros_pending(w->loop), 0);
+    fake.now = true;
+    world_close(w); /* it may not look at what was abandoned */
+}
+
 static told *victim;
 static void  abandon_it(told *t) { saros_abandon(t->world->loop, &victim->op); }
 
@@ -101,6 +120,7 @@ int main(void) {
     world_driver = "sim";
     const struct CMUnitTest tests[] = {
         WORLD_TEST(an_abandoned_op_is_the_callers_again_whatever_its_state),
+        WORLD_TEST(an_op_is_the_callers_again_though_the_driver_breaks_down_meanwhile),
         WORLD_TEST(an_op_may_be_abandoned_in_the_middle_of_its_batch),
         WORLD_TEST(a_timer_is_stopped_while_it_is_not_yet_due),
     };
