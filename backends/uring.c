@@ -26,13 +26,14 @@
 
 enum {
     MOST = 1 << 30, /* bytes in one request, whose field has 32 bits */
+    LOOKS = 64,     /* in one wait: the kernel tells of some twenty things at a time, and who is behind them starves */
     NOBODY = -1     /* the place of a request whose end interests nobody */
 };
 /* handle->bits */
 enum {
     MORE = 1, /* another receive or accept may succeed at once */
     FULL = 2, /* no room to send */
-    ENDED = 4 /* the peer's end was signalled: it can be read for ever */
+    TOLD = 4  /* the poll that stays has told of something since the last receive */
 };
 /* op->mark */
 enum { UNWANTED = 1 };
@@ -149,9 +150,11 @@ static void note(saros_handle *handle, unsigned bit, bool set) {
     handle->bits = (uint8_t)(set ? handle->bits | bit : handle->bits & ~bit);
 }
 
+/* A receive may stop short of what is there: at TCP's urgent mark, at a descriptor sent along. A request finds the rest by
+ * itself, but the poll that stays does not tell of it again. */
 static int64_t received(saros_handle *handle, int64_t got, size_t size) {
-    if (got == SAROS_EAGAIN) note(handle, ENDED, false);
-    note(handle, MORE, handle->bits & ENDED || (got > 0 && (size_t)got == size));
+    note(handle, TOLD, false);
+    note(handle, MORE, got != SAROS_EAGAIN && (handle->slot != 0 || got == (int64_t)size));
     return got;
 }
 
@@ -271,9 +274,8 @@ static void end_poll(uring_driver *self, saros_handle *handle) {
 
 static void polled(uring_driver *self, saros_handle *handle, int result, bool stays) {
     saros_op *op = waits_for_poll(handle);
-    bool      lent = op != NULL && saros_is_lent(op), again = handle->bits & MORE;
-    if (result >= 0) note(handle, MORE, true);
-    if (result >= 0 && (result & (POLLRDHUP | POLLHUP))) note(handle, ENDED, true);
+    bool      lent = op != NULL && saros_is_lent(op), again = handle->bits & TOLD;
+    if (result >= 0) note(handle, MORE | TOLD, true);
     if (lent && result != -ECANCELED) saros_complete(self->loop, op, result < 0 ? saros_error_from_os(-result) : 0);
     if (!stays) poll_ended(self, handle);
     else if (again && !lent) end_poll(self, handle);
@@ -299,9 +301,10 @@ static void ended(uring_driver *self, uint32_t place, int result) {
     else saros_complete(self->loop, op, value);
 }
 
-/* Who begins or cancels outside of a step may sleep before the next one. */
+/* Whoever sleeps on our descriptor is kept awake while there is something that the kernel will not have now. */
 static void hand_over(uring_driver *self) {
-    if (!saros_running(self->loop)) saros_ring_flush(&self->ring);
+    saros_ring_flush(&self->ring);
+    if (saros_polled(self->loop)) saros_ring_was_read(&self->ring, self->behind);
 }
 
 /* Leaves op to the kernel. */
@@ -312,7 +315,7 @@ static int park(uring_driver *self, saros_op *op) {
     saros_trace(self->loop, SAROS_ON_PARK, op, 0);
     if (close) end_poll(self, op->handle);
     else if (!lent) launch(self, op->word);
-    hand_over(self);
+    if (!saros_running(self->loop)) hand_over(self); /* who begins outside of a step may sleep before the next one */
     return 0;
 }
 
@@ -333,7 +336,7 @@ static void uring_cancel(void *driver, saros_op *op) {
     if (saros_is_lent(op)) give_up(self, op, SAROS_ECANCELED); /* the kernel knows of the poll only */
     else if (self->flights[op->word].owed) ended(self, op->word, -ECANCELED);
     else launch_cancel(self, op->word);
-    hand_over(self);
+    if (!saros_running(self->loop)) hand_over(self);
 }
 
 static int64_t uring_take(void *driver, saros_op *op, void *buffer, size_t size) {
@@ -371,17 +374,40 @@ static void reap(uring_driver *self) {
     io_uring_cq_advance(&self->ring.io, count);
 }
 
+/* The ring is of no use any more. It is given up before any buffer is handed back, and what flies ends; first the polls, so
+ * that no close has to wait for one. */
+static int break_down(uring_driver *self, int error) {
+    saros_ring_end(&self->ring);
+    saros_waker_ring(&self->ring.news);
+    for (uint32_t place = 1; place < self->count; place++) {
+        saros_handle *handle = self->flights[place].handle;
+        if (handle == NULL || self->flights[place].op != NULL) continue;
+        saros_op *op = waits_for_poll(handle);
+        if (op != NULL && saros_is_lent(op)) saros_complete(self->loop, op, error);
+        poll_ended(self, handle);
+    }
+    for (uint32_t place = 1; place < self->count; place++) {
+        if (self->flights[place].handle == NULL) continue;
+        free_place(self, place);
+        give_up(self, self->flights[place].op, error);
+    }
+    return error;
+}
+
 static int uring_wait(void *driver, saros_time timeout) {
     uring_driver *self = driver;
-    bool          watched = saros_polled(self->loop);
     if (self->behind) catch_up(self);
     int error = saros_ring_enter(&self->ring, self->behind ? 0 : timeout);
-    if (error < 0) return error;
-    if (watched) saros_ring_read(&self->ring);
+    if (saros_polled(self->loop)) saros_ring_read(&self->ring);
     reap(self);
-    saros_ring_flush(&self->ring); /* what went up again; a rare thing */
-    if (watched) saros_ring_was_read(&self->ring);
-    return self->broken;
+    for (int looks = 0; error == 0 && looks < LOOKS && saros_ring_has_more(&self->ring); looks++) {
+        error = saros_ring_enter(&self->ring, 0);
+        reap(self);
+    }
+    if (error == 0) error = self->broken;
+    if (error < 0) return break_down(self, error);
+    hand_over(self); /* what went up again; a rare thing */
+    return 0;
 }
 
 static void uring_wake(void *driver) {

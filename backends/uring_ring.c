@@ -62,8 +62,13 @@ int saros_ring_open(saros_ring *self, saros_loop *loop) {
     return refuse(loop, -result);
 }
 
+void saros_ring_end(saros_ring *self) {
+    if (self->io.ring_fd >= 0) io_uring_queue_exit(&self->io);
+    self->io.ring_fd = -1;
+}
+
 void saros_ring_close(saros_ring *self) {
-    io_uring_queue_exit(&self->io);
+    saros_ring_end(self);
     saros_waker_close(&self->news);
 }
 
@@ -74,8 +79,7 @@ struct io_uring_sqe *saros_ring_entry(saros_ring *self) {
     return io_uring_get_sqe(&self->io);
 }
 
-/* Is there something that a call would bring? */
-static bool has_more(const saros_ring *self) {
+bool saros_ring_has_more(const saros_ring *self) {
     return IO_URING_READ_ONCE(*self->io.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
 
@@ -85,7 +89,8 @@ int saros_ring_enter(saros_ring *self, saros_time timeout) {
     int                      result = 0;
     if (timeout == SAROS_FOREVER) result = io_uring_submit_and_wait(&self->io, 1);
     else if (timeout > 0) result = io_uring_submit_and_wait_timeout(&self->io, &first, 1, &time, NULL);
-    else if (has_more(self) || io_uring_sq_ready(&self->io) > 0) result = io_uring_submit_and_get_events(&self->io);
+    else if (saros_ring_has_more(self) || io_uring_sq_ready(&self->io) > 0)
+        result = io_uring_submit_and_get_events(&self->io);
     /* Time is over; a signal; short of memory, or of room for completions until some are read. */
     bool passing = result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY;
     return result >= 0 || passing ? 0 : saros_error_from_os(-result);
@@ -93,6 +98,7 @@ int saros_ring_enter(saros_ring *self, saros_time timeout) {
 
 void saros_ring_read(saros_ring *self) { saros_waker_clear(&self->news); }
 
-void saros_ring_was_read(saros_ring *self) {
-    if (has_more(self) || io_uring_cq_ready(&self->io) > 0) saros_waker_ring(&self->news);
+void saros_ring_was_read(saros_ring *self, bool more) {
+    if (more || saros_ring_has_more(self) || io_uring_sq_ready(&self->io) > 0 || io_uring_cq_ready(&self->io) > 0)
+        saros_waker_ring(&self->news);
 }

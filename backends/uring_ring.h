@@ -15,6 +15,8 @@ typedef struct saros_ring {
 /* 0, or an error with its reason; then nothing is open. */
 int  saros_ring_open(saros_ring *self, saros_loop *loop);
 void saros_ring_close(saros_ring *self);
+/* No more requests: the kernel cancels what it has. `news` stays, since somebody may sleep on it. */
+void saros_ring_end(saros_ring *self);
 /* Room for one request, or NULL where the kernel will not have any more now. */
 struct io_uring_sqe *saros_ring_entry(saros_ring *self);
 /* Hands over what was written. */
@@ -23,8 +25,11 @@ static inline void saros_ring_flush(saros_ring *self) {
 }
 /* Hands over, and waits until something has ended, or time; may come back early. 0, or an error that will not pass. */
 int saros_ring_enter(saros_ring *self, saros_time timeout);
-/* Around the reading of what has ended, where somebody sleeps on `news`: it is to be readable when there is more. */
+/* Is there something that a call without waiting would bring? */
+bool saros_ring_has_more(const saros_ring *self);
+/* Around the reading of what has ended, where somebody sleeps on `news`: it is to be readable when there is more, with us
+ * or to be handed over. */
 void saros_ring_read(saros_ring *self);
-void saros_ring_was_read(saros_ring *self);
+void saros_ring_was_read(saros_ring *self, bool more);
 
 #endif

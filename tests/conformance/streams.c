@@ -73,6 +73,54 @@ static void a_receive_without_a_buffer_is_lent_one(void **state) {
     }
 }
 
+/* A receive may stop short of what is there: a descriptor that a Unix peer sends along ends it, and so does TCP's urgent
+ * mark, of which the byte itself is not in the stream. */
+#ifdef _WIN32
+NOT_HERE(a_receive_that_stops_short_does_not_hide_the_rest, "no descriptors to send along")
+#else
+static void send_in_two(int fd, int family) {
+    struct iovec    part = {.iov_base = "abc", .iov_len = 3};
+    char            extra[CMSG_SPACE(sizeof fd)] = {0};
+    struct msghdr   message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = extra, .msg_controllen = sizeof extra};
+    struct cmsghdr *with = CMSG_FIRSTHDR(&message);
+    *with = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(with), &fd, sizeof fd);
+    if (family == SAROS_UNIX) {
+        assert_int_equal(sendmsg(fd, &message, 0), 3);
+    } else {
+        raw_write(fd, "abc", 3);
+        assert_int_equal(send(fd, "!", 1, MSG_OOB), 1);
+    }
+    raw_write(fd, "def", 3);
+}
+
+static void a_receive_that_stops_short_does_not_hide_the_rest(void **state) {
+    kernel_only(*state); /* simulated peers send bytes and nothing else */
+    world *w = *state;
+    pair   p;
+    for (int i = 0; i < 4; i++) {
+        told receive = {.then = keep_lent};
+        bool with_buffer = i & 2;
+        char all[7] = "";
+        int  fd = pair_raw(w, &p, families[i & 1]);
+        start(w, &receive, SAROS_OP_RECV, &p.server, with_buffer ? buffer : NULL, with_buffer ? 100 : 0);
+        steps(w, 2);
+        send_in_two(fd, families[i & 1]);
+        if (families[i & 1] == SAROS_INET) AWAIT(w, raw_has(&p.server, 3) || receive.times > 0);
+        for (size_t got = 0; got < 6;) {
+            assert_in_range(await(w, &receive), 1, 6 - got);
+            memcpy(all + got, with_buffer ? buffer : lent, (size_t)receive.result);
+            got += (size_t)receive.result;
+            if (got < 6)
+                start(w, &receive, SAROS_OP_RECV, &p.server, with_buffer ? buffer : NULL, with_buffer ? 100 : 0);
+        }
+        assert_string_equal(all, "abcdef");
+        raw_close(fd);
+        pair_close(w, &p);
+    }
+}
+#endif
+
 static void a_lent_receive_whose_bytes_are_gone_waits_again(void **state) {
     world *w = *state;
     pair   p;
@@ -260,6 +308,7 @@ int conform_streams(void) {
         WORLD_TEST(a_receive_gives_what_is_there_and_no_more_than_its_room),
         WORLD_TEST(a_receive_waits_until_there_is_something),
         WORLD_TEST(a_receive_without_a_buffer_is_lent_one),
+        WORLD_TEST(a_receive_that_stops_short_does_not_hide_the_rest),
         WORLD_TEST(a_lent_receive_whose_bytes_are_gone_waits_again),
         WORLD_TEST(a_buffer_without_room_is_refused),
         WORLD_TEST(an_end_that_comes_with_the_last_bytes_is_read_after_them_and_stays),

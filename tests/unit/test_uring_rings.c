@@ -1,5 +1,6 @@
 /* test_uring_rings.c: rings that are full, a kernel that will not have more now, cancels that come late, a child. */
 #include <limits.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,6 +62,22 @@ static void a_turn_is_at_most_one_system_call_however_much_begins_in_it(void **s
     crowd_close(w, c);
 }
 
+/* Else who is behind waits for as long as those in front keep the loop busy. */
+static void one_look_brings_all_that_has_ended_though_it_comes_in_portions(void **state) {
+    world *w = opened(state);
+    crowd *c = crowd_open(w);
+    for (int round = 0; round < 4; round++) {
+        int read = 0;
+        crowd_read(w, c, round % 2 == 0);
+        while (step_for(w, 0).outcome == SAROS_MORE) {}
+        for (int i = 0; i < MANY; i++) raw_write(c->theirs[i], "x", 1);
+        step_for(w, PATIENCE * SAROS_SECOND);
+        for (int i = 0; i < MANY; i++) read += c->receives[i].times;
+        assert_int_equal(read, MANY);
+    }
+    crowd_close(w, c);
+}
+
 static void rings_that_are_full_lose_nothing(void **state) {
     world *w = *state;
     seam.entries = 4; /* and 8 completions */
@@ -117,20 +134,81 @@ static void what_the_kernel_will_not_have_now_it_gets_later(void **state) {
     crowd_close(w, c);
 }
 
+/* Everything that flies: a poll that stays, one that a close waits for, one that is ending with a receive behind it, ops
+ * with the kernel, one that is owed to it, and one whose handle closes. */
 static void an_error_of_the_wait_that_is_none_of_these_breaks_the_loop(void **state) {
-    world *w = opened(state);
-    pair   p;
-    told   receive = {0};
-    pair_open(w, &p, SAROS_UNIX);
-    start(w, &receive, SAROS_OP_RECV, &p.server, bytes, 1);
-    seam.submit_error = EBADF, seam.submit_failures = 1;
+    world        *w = opened(state);
+    pair          p[4];
+    told          lent_op = {0}, receive = {0}, send_op = {0}, accept = {0}, closes[2] = {0}, behind = {0}, owed = {0};
+    saros_handle  won = {0};
+    struct pollfd one = {.fd = saros_pollable(w->loop), .events = POLLIN};
+    for (int i = 0; i < 4; i++) pair_open(w, &p[i], SAROS_UNIX);
+    start(w, &lent_op, SAROS_OP_RECV, &p[0].server, NULL, 0);
+    start(w, &accept, SAROS_OP_ACCEPT, &p[0].listener, &won, 0);
+    fill_up(w, &send_op, &p[0].server);
+    start(w, &behind, SAROS_OP_RECV, &p[1].server, NULL, 0);
+    start(w, &receive, SAROS_OP_RECV, &p[2].server, bytes, 1);
+    steps(w, 2);
+    seam.submit_error = EAGAIN, seam.submit_failures = INT_MAX;
+    start(w, &closes[0], SAROS_OP_CLOSE, &p[1].server, NULL, 0); /* waits for its poll */
+    start(w, &closes[1], SAROS_OP_CLOSE, &p[2].server, NULL, 0); /* waits for the receive */
+    start(w, &owed, SAROS_OP_RECV, &p[3].server, bytes, 1);
+    assert_int_equal(closes[0].times + closes[1].times + owed.times, 0);
+    seam.submit_error = EBADF;
     saros_status status = step_for(w, SAROS_SECOND);
     assert_int_equal(status.outcome, SAROS_BROKEN);
     assert_result(status.error, SAROS_EBADF);
-    close(p.client.os); /* a broken driver brings nothing to its end */
-    close(p.server.os);
-    close(p.listener.os);
-    world_close(w);
+    assert_int_equal(poll(&one, 1, 0), 1); /* who sleeps elsewhere is awake to see it */
+    seam.submit_failures = 0;
+    world_close(w); /* and everything is told and closed all the same */
+    told *const all[] = {&lent_op, &receive, &send_op, &accept, &closes[0], &closes[1], &behind, &owed};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        assert_int_equal(all[i]->times, 1);
+        assert_true(all[i]->result == 0 || all[i]->result == SAROS_EBADF || all[i]->result == SAROS_ECLOSED);
+    }
+}
+
+static void what_is_abandoned_when_the_wait_fails_is_not_the_kernels_any_more(void **state) {
+    world *w = opened(state);
+    pair   p;
+    pair_open(w, &p, SAROS_UNIX);
+    told *receive = test_calloc(1, sizeof *receive);
+    char *own = test_calloc(1, 8);
+    start(w, receive, SAROS_OP_RECV, &p.server, own, 8);
+    steps(w, 2);
+    seam.submit_error = EBADF, seam.submit_failures = INT_MAX;
+    saros_abandon(w->loop, &receive->op);
+    assert_int_equal(receive->op.state, SAROS_IDLE);
+    seam.submit_failures = 0;
+    test_free(receive);
+    raw_write(p.client.os, "abc", 3);
+    rest(20);
+    assert_memory_equal(own, "\0\0\0", 3);
+    test_free(own);
+    world_close(w); /* it may not look at what was abandoned */
+}
+
+static void who_sleeps_on_the_pollable_is_awake_while_something_is_owed(void **state) {
+    world        *w = opened(state);
+    pair          p;
+    told          receive = {0};
+    struct pollfd one = {.fd = saros_pollable(w->loop), .events = POLLIN};
+    int           fd = pair_raw(w, &p, SAROS_UNIX);
+    for (int in_step = 0; in_step < 2; in_step++) {
+        while (step_for(w, 0).outcome == SAROS_MORE) {}
+        seam.submit_error = EAGAIN, seam.submit_failures = INT_MAX;
+        start(w, &receive, SAROS_OP_RECV, &p.server, bytes, 1); /* outside of a step */
+        if (in_step) steps(w, 1);
+        assert_int_equal(poll(&one, 1, 0), 1);
+        seam.submit_failures = 0;
+        steps(w, 2);
+        assert_int_equal(poll(&one, 1, 0), 0); /* now the kernel has it, and there is nothing to do */
+        raw_write(fd, "x", 1);
+        assert_int_equal(poll(&one, 1, 5000), 1);
+        assert_int_equal(await(w, &receive), 1);
+    }
+    close(fd);
+    pair_close(w, &p);
 }
 
 /* ---- the poll that stays ---------------------------------------------------------------------------------------- */
@@ -354,9 +432,12 @@ static void a_child_that_leaves_the_loop_alone_does_not_disturb_it(void **state)
 int main(void) {
     const struct CMUnitTest tests[] = {
         URING_TEST(a_turn_is_at_most_one_system_call_however_much_begins_in_it),
+        URING_TEST(one_look_brings_all_that_has_ended_though_it_comes_in_portions),
         URING_TEST(rings_that_are_full_lose_nothing),
         URING_TEST(what_the_kernel_will_not_have_now_it_gets_later),
         URING_TEST(an_error_of_the_wait_that_is_none_of_these_breaks_the_loop),
+        URING_TEST(what_is_abandoned_when_the_wait_fails_is_not_the_kernels_any_more),
+        URING_TEST(who_sleeps_on_the_pollable_is_awake_while_something_is_owed),
         URING_TEST(who_does_not_read_is_not_kept_awake_by_who_writes),
         URING_TEST(who_reads_while_the_poll_is_ending_waits_for_the_next_one),
         URING_TEST(a_close_waits_for_the_poll_and_for_what_else_flies),
