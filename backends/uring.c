@@ -137,7 +137,7 @@ static void launch_cancel(uring_driver *self, uint32_t place) {
 
 static void catch_up(uring_driver *self) {
     self->behind = false;
-    for (uint32_t place = 0; place < self->count; place++) {
+    for (uint32_t place = 0; place < self->count && !self->behind; place++) { /* one refusal is enough */
         if (self->flights[place].handle == NULL) continue;
         if (self->flights[place].owed) launch(self, place);
         else if (self->flights[place].owed_cancel) launch_cancel(self, place);

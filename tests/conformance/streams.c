@@ -79,8 +79,8 @@ static void a_receive_without_a_buffer_is_lent_one(void **state) {
 NOT_HERE(a_receive_that_stops_short_does_not_hide_the_rest, "no descriptors to send along")
 #else
 static void send_in_two(int fd, int family) {
-    struct iovec    part = {.iov_base = "abc", .iov_len = 3};
-    char            extra[CMSG_SPACE(sizeof fd)] = {0};
+    struct iovec                  part = {.iov_base = "abc", .iov_len = 3};
+    _Alignas(struct cmsghdr) char extra[CMSG_SPACE(sizeof fd)] = {0};
     struct msghdr   message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = extra, .msg_controllen = sizeof extra};
     struct cmsghdr *with = CMSG_FIRSTHDR(&message);
     *with = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
