@@ -133,8 +133,7 @@ void saros_observe(saros_awaitable *is) {
     if (is->task && is->fate == SAROS_FAILED && task->rt != NULL) saros_cancel(task->rt->loop, &task->op);
 }
 
-/* Pushes its values; returns how many. */
-static int push_values(lua_State *L, const saros_awaitable *is, int index) {
+int saros_push_values(lua_State *L, const saros_awaitable *is, int index) {
     int n = (int)is->values;
     if (!is->boxed) {
         if (n == 1) lua_getiuservalue(L, index, 1);
@@ -152,7 +151,7 @@ static int push_values(lua_State *L, const saros_awaitable *is, int index) {
 static int raise_was_cancelled(lua_State *L, const saros_awaitable *is, int index) {
     const char *what = is->task ? "the awaited task was cancelled" : "the awaited future was cancelled";
     const char *reason = NULL;
-    if (push_values(L, is, index) > 0) reason = lua_tostring(L, -1);
+    if (saros_push_values(L, is, index) > 0) reason = lua_tostring(L, -1);
     lua_pushfstring(L, reason != NULL ? "%s: %s" : "%s", what, reason);
     return saros_raise(L, SAROS_ECANCELED, lua_tostring(L, -1));
 }
@@ -161,9 +160,9 @@ int saros_await_value(lua_State *L, saros_awaitable *is, int index) {
     index = lua_absindex(L, index);
     saros_observe(is);
     switch (is->fate) {
-    case SAROS_RETURNED: return push_values(L, is, index);
+    case SAROS_RETURNED: return saros_push_values(L, is, index);
     case SAROS_FAILED:
-        if (push_values(L, is, index) == 0) lua_pushliteral(L, "the task could not go on");
+        if (saros_push_values(L, is, index) == 0) lua_pushliteral(L, "the task could not go on");
         if (is->boxed) { /* the error goes on with the traceback of where it was raised */
             lua_getiuservalue(L, index, 1);
             lua_getfield(L, -1, "traceback");
@@ -264,7 +263,7 @@ static int method_error(lua_State *L) {
     if (is->fate == SAROS_CANCELLED) return saros_await_value(L, is, 1); /* raises ECANCELED */
     if (is->fate == SAROS_RETURNED) return 0;
     saros_observe(is);
-    return push_values(L, is, 1);
+    return saros_push_values(L, is, 1);
 }
 
 static int method_add_done_callback(lua_State *L) {

@@ -209,7 +209,7 @@ const char *saros_seed_parse(const char *text, uint64_t *seed) {
 
 /* ---- the module ----------------------------------------------------------------------------------------------- */
 
-static const char *const lazy[][2] = {{"serve", "serve"}, {NULL, NULL}};
+static const char *const lazy[][2] = {{"serve", "serve"}, {"_group_error", "group_error"}, {NULL, NULL}};
 
 /* __index of the module: parts written in Lua are compiled when they are first asked for. */
 static int load_part(lua_State *L) {
@@ -262,6 +262,7 @@ static int module_new(lua_State *L) {
     saros_open_await(L);
     saros_open_scope(L);
     saros_open_gather(L);
+    saros_open_group(L);
     saros_open_time(L);
     saros_open_queue(L);
     saros_open_error(L);

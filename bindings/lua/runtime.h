@@ -32,6 +32,9 @@ enum saros_type {
     SAROS_T_LISTENER,
     SAROS_T_QUEUE,
     SAROS_T_GATHER,
+    SAROS_T_GROUP,
+    SAROS_T_MEMBER,
+    SAROS_T_START,
     SAROS_T_GUARD,
     SAROS_T_PLACE,
     SAROS_TYPES
@@ -186,6 +189,7 @@ void saros_open_task(lua_State *L);
 void saros_open_await(lua_State *L);
 void saros_open_scope(lua_State *L);
 void saros_open_gather(lua_State *L);
+void saros_open_group(lua_State *L);
 void saros_open_time(lua_State *L);
 void saros_open_queue(lua_State *L);
 void saros_open_error(lua_State *L);

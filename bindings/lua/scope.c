@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bindings/lua/task.h"
+#include "bindings/lua/group.h"
 
 enum { MOST_SWALLOWED = 100 /* times a cancellation is raised before its task must give way */ };
 
@@ -26,54 +26,66 @@ typedef struct cancelled_object { /* SAROS_T_CANCELLED: the error; user value 1 
 
 /* ---- the state of being cancelled ----------------------------------------------------------------------------- */
 
-/* The outermost cancelled thing that the task can see past no shield: that one unwinds it in one go. */
-static const void *canceller(const saros_task *task) {
-    const void *owner = NULL;
-    for (const saros_scope *scope = task->scope; scope != NULL; scope = scope->parent) {
-        if (scope->cancelled) owner = scope;
-        if (scope->shield) return owner;
+/* What is cancelled: a scope, or a task (whose own outermost scope is a flag); and which one of those that have been at
+ * this address. */
+typedef struct owner {
+    const void        *at; /* NULL: nothing */
+    uint64_t           id;
+    const saros_scope *scope; /* NULL: a task */
+} owner;
+
+/* The outermost cancelled thing that the task can see from this scope past no shield: that one unwinds it in one go. From the scope of
+ * the group that the task is a child of the way leads on outwards from where that group was opened (semantics 48). */
+static owner canceller(const saros_task *task, const saros_scope *scope) {
+    owner found = {NULL, 0, NULL};
+    for (; task != NULL; task = scope->task) {
+        for (; scope != NULL && scope->task == task; scope = scope->parent) {
+            if (scope->cancelled) found = (owner){scope, scope->id, scope};
+            if (scope->shield) return found;
+        }
+        if (task->cancelled) found = (owner){task, task->id, NULL};
+        if (scope == NULL) return found;
     }
-    return task->cancelled ? task : owner;
+    return scope->cancelled ? (owner){scope, scope->id, scope} : found; /* a host's, or that of a group that is gone */
 }
 
 bool saros_is_cancelled(const saros_task *task) {
     if (task->scope == NULL) return task->cancelled;
-    return canceller(task) != NULL;
+    return canceller(task, task->scope).at != NULL;
 }
 
-static bool in_chain(const saros_task *task, const void *owner) {
-    if (owner == task) return true;
-    for (const saros_scope *scope = task->scope; scope != NULL; scope = scope->parent)
-        if (scope == owner) return true;
-    return false;
-}
+bool saros_scope_is_cancelled(const saros_scope *scope) { return canceller(scope->task, scope).at != NULL; }
 
-static uint64_t id_of(const saros_task *task, const void *owner) {
-    return owner == NULL ? 0 : owner == task ? task->id : ((const saros_scope *)owner)->id;
-}
-
-static void push_reason_of(lua_State *L, const saros_task *task, const void *owner) {
-    const saros_scope *scope = owner != task ? owner : NULL;
-    if (scope != NULL && scope->host) {
-        lua_pushstring(L, scope->reason[0] != 0 ? scope->reason : NULL);
-    } else if (scope != NULL && scope->expired) {
-        lua_pushliteral(L, "timed out");
-    } else {
-        saros_push_anchored(L, task->rt, (const char *)owner + 1); /* beside the task's own anchor */
+static bool in_chain(const saros_task *task, const void *at, uint64_t id) {
+    const saros_scope *scope = task->scope;
+    for (; task != NULL; task = scope->task) {
+        for (; scope != NULL && scope->task == task; scope = scope->parent)
+            if (scope == at) return scope->id == id;
+        if (task == at) return task->id == id;
+        if (scope == NULL) return false;
     }
+    return scope == at && scope->id == id;
+}
+
+static void push_reason_of(lua_State *L, saros_rt *rt, owner who) {
+    if (who.scope != NULL && who.scope->why != NULL) lua_pushstring(L, who.scope->why);
+    else if (who.scope != NULL && who.scope->host) lua_pushnil(L);
+    else saros_push_anchored(L, rt, (const char *)who.at + 1); /* beside the task's own anchor */
 }
 
 void saros_push_reason(lua_State *L, const saros_task *task) {
-    const void *owner = canceller(task);
-    if (owner != NULL) push_reason_of(L, task, owner);
+    owner who = canceller(task, task->scope);
+    if (who.at != NULL) push_reason_of(L, task->rt, who);
     else lua_pushnil(L);
 }
 
-static void keep_reason(lua_State *L, saros_rt *rt, const void *owner, int arg) {
+static void keep_reason(lua_State *L, saros_rt *rt, const void *at, int arg) {
     if (lua_isnoneornil(L, arg)) return;
     lua_pushvalue(L, arg);
-    saros_anchor(L, rt, (const char *)owner + 1);
+    saros_anchor(L, rt, (const char *)at + 1);
 }
+
+void saros_scope_keep_reason(lua_State *L, saros_scope *scope, int arg) { keep_reason(L, scope->rt, scope, arg); }
 
 /* Continuation of a task that keeps swallowing its cancellation and had to give way. */
 static int raise_k(lua_State *L, int status, lua_KContext ctx) {
@@ -82,7 +94,7 @@ static int raise_k(lua_State *L, int status, lua_KContext ctx) {
 }
 
 int saros_raise_cancelled(lua_State *L, saros_task *task) {
-    const void *owner = canceller(task);
+    owner who = canceller(task, task->scope);
     if (++task->raised == MOST_SWALLOWED && lua_isyieldable(L)) {
         /* It was told a hundred times and goes on. It may, but not without letting others run. */
         task->raised = 0;
@@ -91,9 +103,9 @@ int saros_raise_cancelled(lua_State *L, saros_task *task) {
         return saros_suspend(L, task, 0, raise_k);
     }
     cancelled_object *error = saros_new(L, task->rt->lua, SAROS_T_CANCELLED, sizeof *error, 1);
-    error->owner = owner;
-    error->id = id_of(task, owner);
-    push_reason_of(L, task, owner);
+    error->owner = who.at;
+    error->id = who.id;
+    push_reason_of(L, task->rt, who);
     lua_setiuservalue(L, -2, 1);
     return lua_error(L);
 }
@@ -102,7 +114,7 @@ bool saros_is_own_cancel(lua_State *L, int index) {
     saros_lua        *lua = saros_state_slow(L);
     saros_task       *task = lua->current != NULL ? lua->current->task : NULL;
     cancelled_object *error = saros_test(L, lua, index, SAROS_T_CANCELLED);
-    return error != NULL && task != NULL && in_chain(task, error->owner) && id_of(task, error->owner) == error->id;
+    return error != NULL && task != NULL && in_chain(task, error->owner, error->id);
 }
 
 static int cancelled_tostring(lua_State *L) {
@@ -129,11 +141,50 @@ static int is_cancelled(lua_State *L) {
 
 static void free_scope(saros_loop *loop, saros_scope *scope) { saros_realloc(loop, scope, sizeof *scope, 0); }
 
+/* The groups that the task has open, down from the innermost to the one of `outermost` (NULL: all), come before `todo`. */
+static saros_scope *add_groups(saros_task *task, const saros_scope *outermost, saros_scope *todo) {
+    for (saros_scope *scope = task->scope; scope != NULL && scope->task == task; scope = scope->parent) {
+        if (scope->group != NULL) {
+            scope->todo = todo;
+            todo = scope;
+        }
+        if (scope == outermost) break;
+    }
+    return todo;
+}
+
+/* The children of these groups, and theirs, learn that a scope of the task changed. */
+static void poke_groups(saros_task *task, const saros_scope *outermost) {
+    saros_scope *todo = add_groups(task, outermost, NULL);
+    while (todo != NULL) {
+        saros_scope *scope = todo;
+        todo = scope->todo;
+        for (saros_member *member = scope->group->live.first; member != NULL; member = member->next) {
+            saros_task_end_wait(member->task);
+            todo = add_groups(member->task, NULL, todo);
+        }
+    }
+}
+
+void saros_task_poke(saros_task *task) {
+    saros_task_end_wait(task);
+    if (task->scope != NULL) poke_groups(task, NULL);
+}
+
+void saros_scope_end(saros_scope *scope, const char *why) {
+    bool known = saros_scope_is_cancelled(scope); /* to all that are inside, by what it stands in */
+    scope->cancelled = true;
+    scope->why = why;
+    if (known) return;
+    saros_task_end_wait(scope->task);
+    poke_groups(scope->task, scope);
+}
+
 /* The deadline has come, or the scope was left and its timer was on its way. */
 static void timer_told(saros_loop *loop, saros_op *op, int64_t result) {
     saros_scope *scope = (saros_scope *)((char *)op - offsetof(saros_scope, timer));
     if (scope->left) {
-        free_scope(loop, scope);
+        free_scope(loop, scope); /* only a group's has children, and that has no timer */
         return;
     }
     if (result < 0 ||
@@ -141,23 +192,29 @@ static void timer_told(saros_loop *loop, saros_op *op, int64_t result) {
         if (scope->deadline != SAROS_FOREVER) saros_timer(loop, op, scope->deadline);
         return;
     }
-    scope->cancelled = scope->expired = true;
-    saros_task_poke(scope->task);
+    scope->expired = true;
+    saros_scope_end(scope, "timed out");
 }
 
-static saros_scope *scope_new(lua_State *L, saros_task *task, saros_time timeout) {
+saros_scope *saros_scope_open(saros_task *task, saros_time timeout) {
     saros_loop  *loop = task->rt->loop;
     saros_scope *scope = saros_realloc(loop, NULL, 0, sizeof *scope);
-    if (scope == NULL) luaL_error(L, "saros.scope: not enough memory");
+    if (scope == NULL) return NULL;
     *scope = (saros_scope){.rt = task->rt,
                            .id = ++task->rt->lua->scopes,
                            .timer.done = timer_told,
                            .deadline = saros_later(loop, timeout)};
     if (scope->deadline != SAROS_FOREVER && saros_timer(loop, &scope->timer, scope->deadline) < 0) {
         free_scope(loop, scope);
-        luaL_error(L, "saros.scope: not enough memory");
+        return NULL;
     }
     saros_scope_enter(scope, task);
+    return scope;
+}
+
+static saros_scope *open_scope(lua_State *L, saros_task *task, saros_time timeout) {
+    saros_scope *scope = saros_scope_open(task, timeout);
+    if (scope == NULL) luaL_error(L, "saros.scope: not enough memory");
     return scope;
 }
 
@@ -170,12 +227,18 @@ void saros_scope_enter(saros_scope *scope, saros_task *task) {
 /* Takes it out of its task's chain, together with what is still open inside (closed by an error). */
 void saros_scope_leave(saros_scope *scope) {
     saros_loop *loop = scope->rt->loop;
-    scope->task->scope = scope->parent;
+    saros_task *task = scope->task;
+    while (task->scope != scope) saros_scope_leave(task->scope); /* a group that nobody has closed */
+    if (scope->group != NULL) saros_group_over(scope->group);
+    task->scope = scope->parent;
     scope->left = true;
-    scope->task->raised = 0;
+    task->raised = 0;
     if (scope->object != NULL) *scope->object = (scope_object){NULL, scope->cancelled, scope->expired};
     if (scope->cancelled) saros_drop(scope->rt, (const char *)scope + 1);
-    if (saros_timer_stop(loop, &scope->timer)) free_scope(loop, scope);
+    scope->task = NULL; /* children that are left are cancelled: the way outwards ends here */
+    scope->parent = NULL;
+    scope->released = true;
+    if (saros_timer_stop(loop, &scope->timer) && scope->tasks == 0) free_scope(loop, scope);
 }
 
 static void free_host_scope(saros_scope *scope) {
@@ -187,23 +250,34 @@ static void free_host_scope(saros_scope *scope) {
 }
 
 void saros_scope_forget(saros_task *task) {
-    while (task->scope != NULL && !task->scope->host) saros_scope_leave(task->scope);
+    while (task->scope != NULL && task->scope->task == task) saros_scope_leave(task->scope);
     saros_scope *outermost = task->scope;
     task->scope = NULL;
-    if (outermost != NULL && --outermost->tasks == 0 && outermost->released) free_host_scope(outermost);
+    if (outermost != NULL && --outermost->tasks == 0 && outermost->released) {
+        if (outermost->host) free_host_scope(outermost);
+        else free_scope(task->rt->loop, outermost);
+    }
     if (task->cancelled) saros_drop(task->rt, (const char *)task + 1);
 }
 
 /* ---- scope, timeout, shield ----------------------------------------------------------------------------------- */
 
+bool saros_scope_owns(lua_State *L, const saros_scope *scope, int index) {
+    cancelled_object *error = saros_test(L, saros_state_slow(L), index, SAROS_T_CANCELLED);
+    return error != NULL && error->owner == scope && error->id == scope->id;
+}
+
+void saros_push_cancel_reason(lua_State *L, int index) {
+    if (lua_getiuservalue(L, index, 1) != LUA_TNIL) return;
+    lua_pop(L, 1);
+    lua_pushliteral(L, "cancelled");
+}
+
 /* Stack: 1 the scope's object or nil, then the results, or one error. ctx: the scope. */
 static int scope_k(lua_State *L, int status, lua_KContext ctx) {
     saros_scope *scope = (saros_scope *)ctx;
-    bool         expired = scope->expired, mine = false;
-    if (status != LUA_OK && status != LUA_YIELD) {
-        cancelled_object *error = saros_test(L, saros_state(L), -1, SAROS_T_CANCELLED);
-        mine = error != NULL && error->owner == scope && error->id == scope->id;
-    }
+    bool         expired = scope->expired;
+    bool         mine = status != LUA_OK && status != LUA_YIELD && saros_scope_owns(L, scope, -1);
     saros_scope_leave(scope);
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
     if (!mine) return lua_error(L);
@@ -212,11 +286,7 @@ static int scope_k(lua_State *L, int status, lua_KContext ctx) {
         lua_pushliteral(L, "timed out");
         lua_pushliteral(L, "ETIMEDOUT");
     } else {
-        lua_getiuservalue(L, -2, 1);
-        if (lua_isnil(L, -1)) {
-            lua_pop(L, 1);
-            lua_pushliteral(L, "cancelled");
-        }
+        saros_push_cancel_reason(L, -2);
         lua_pushliteral(L, "ECANCELED");
     }
     return 3;
@@ -244,7 +314,7 @@ static int timeout(lua_State *L) {
     saros_task *task = saros_begin(L, "saros.timeout");
     lua_pushnil(L);
     lua_replace(L, 1);
-    return enter(L, scope_new(L, task, seconds));
+    return enter(L, open_scope(L, task, seconds));
 }
 
 /* saros.shield(fn, ...): cancellation from outside is held back until fn has returned. */
@@ -253,7 +323,7 @@ static int shield(lua_State *L) {
     saros_task *task = saros_begin_uncancelled(L, "saros.shield");
     lua_pushnil(L);
     lua_insert(L, 1);
-    saros_scope *scope = scope_new(L, task, SAROS_FOREVER);
+    saros_scope *scope = open_scope(L, task, SAROS_FOREVER);
     scope->shield = true;
     return enter(L, scope);
 }
@@ -280,7 +350,7 @@ static int scope(lua_State *L) {
     lua_insert(L, 1); /* object, fn, … */
     lua_pushvalue(L, 1);
     lua_insert(L, 3); /* object, fn, object, … */
-    object->scope = scope_new(L, task, seconds);
+    object->scope = open_scope(L, task, seconds);
     object->scope->shield = shielded;
     object->scope->object = object;
     return enter(L, object->scope);
@@ -293,8 +363,7 @@ static int scope_cancel(lua_State *L) {
     saros_scope  *open = object->scope;
     if (open != NULL && !open->cancelled) {
         keep_reason(L, open->rt, open, 2);
-        open->cancelled = true;
-        saros_task_poke(open->task);
+        saros_scope_end(open, NULL);
     }
     lua_pushboolean(L, open != NULL);
     return 1;
@@ -355,8 +424,9 @@ void saros_scope_cancel(saros_scope *scope, const char *reason) {
     if (scope->cancelled) return;
     scope->cancelled = true;
     snprintf(scope->reason, sizeof scope->reason, "%s", reason != NULL ? reason : "");
+    if (scope->reason[0] != 0) scope->why = scope->reason;
     for (saros_task *task = scope->rt->first; task != NULL; task = task->next)
-        if (in_chain(task, scope)) saros_task_poke(task);
+        if (in_chain(task, scope, scope->id)) saros_task_poke(task);
 }
 
 /* Its tasks may be on their way out with its cancellation: so it stays until the last of them has ended. */

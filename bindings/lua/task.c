@@ -319,7 +319,7 @@ int saros_answer(lua_State *L, saros_task *task, int n) {
 
 /* ---- cancel, kill --------------------------------------------------------------------------------------------- */
 
-void saros_task_poke(saros_task *task) {
+void saros_task_end_wait(saros_task *task) {
     if (task->rt == NULL || !task->suspended || !saros_is_cancelled(task)) return;
     saros_wait_unlink(&task->wait); /* now: nothing may be handed to it any more, which would be lost */
     saros_cancel(task->rt->loop, &task->op);

@@ -72,14 +72,17 @@ enum saros_waits_for { SAROS_FOR_ANYTHING, SAROS_FOR_AWAITABLE, SAROS_FOR_LOCK }
 struct saros_scope {
     saros_scope         *parent;
     saros_rt            *rt;
-    saros_task          *task; /* NULL: a host's scope, shared by the tasks spawned in it */
-    uint64_t             id;   /* never used again, as its address may be */
+    saros_task          *task;  /* whose it is; NULL: a host's, shared by the tasks spawned in it; or left */
+    struct saros_group  *group; /* the group whose it is, shared by its children; NULL: none */
+    saros_scope         *todo;  /* the next one whose children are to be looked at */
+    uint64_t             id;    /* never used again, as its address may be */
     saros_op             timer;
     saros_time           deadline;    /* SAROS_FOREVER: none */
     struct scope_object *object;      /* the script's end of it; NULL: none */
     saros_scope         *next, *prev; /* the host's scopes of rt */
     bool                 cancelled, expired, shield, left, host, released;
-    size_t               tasks;      /* of a host's scope: those that were spawned in it and live */
+    size_t               tasks;      /* of a host's or a group's: those that were spawned in it and live */
+    const char          *why;        /* it was cancelled, in words of ours or of the host; NULL: see below */
     char                 reason[64]; /* of a host's cancel; a script's is a Lua value kept under the scope's address */
 };
 
@@ -117,9 +120,9 @@ saros_task *saros_resumed_raw(lua_State *L); /* the task alone; raises only if n
 int         saros_answer(lua_State *L, saros_task *task, int n);
 void        saros_task_lost(lua_State *L); /* somebody else than the loop resumes or closes the coroutine L */
 void        saros_task_cancel(saros_task *task);
-void        saros_task_poke(saros_task *task);   /* its scopes changed: end its wait if it is cancelled now */
-void        saros_task_kill(saros_task *task);   /* closes its coroutine where it stands */
-void        saros_task_forget(saros_task *task); /* one of rt->failed: reports it if nobody has seen its error */
+void        saros_task_end_wait(saros_task *task); /* if it is cancelled now */
+void        saros_task_kill(saros_task *task);     /* closes its coroutine where it stands */
+void        saros_task_forget(saros_task *task);   /* one of rt->failed: reports it if nobody has seen its error */
 saros_task *saros_task_of(const saros_lua *lua, const lua_State *co); /* the live task that runs in co, or NULL */
 void        saros_task_push(lua_State *L, saros_task *task);          /* a live task's userdata */
 
@@ -134,7 +137,8 @@ void saros_wake_all(saros_waiter **list, int64_t result);
 void saros_box(lua_State *L, saros_awaitable *is, int index);
 /* Ends an awaitable with n values on top (popped): results, or one error value. May raise only before it changes. */
 void             saros_settle(lua_State *L, saros_awaitable *is, int index, enum saros_fate fate, int n);
-int              saros_await_value(lua_State *L, saros_awaitable *is, int index); /* pushes results, or raises */
+int              saros_await_value(lua_State *L, saros_awaitable *is, int index);       /* pushes results, or raises */
+int              saros_push_values(lua_State *L, const saros_awaitable *is, int index); /* results, or the error */
 saros_awaitable *saros_to_awaitable(lua_State *L, const saros_lua *lua, int index);
 int              saros_await_on(lua_State *L, int index, const char *what); /* in tail position */
 int              saros_call_await(lua_State *L); /* argument 1 alone, its __await on top; in tail position */
@@ -148,10 +152,18 @@ bool saros_is_cancelled(const saros_task *task); /* by the task itself or a scop
 int  saros_raise_cancelled(lua_State *L, saros_task *task);   /* does not return */
 void saros_push_reason(lua_State *L, const saros_task *task); /* of the cancellation it sees; nil: none was given */
 bool saros_is_own_cancel(lua_State *L, int index);            /* a cancellation that pcall must pass on */
-void saros_scope_enter(saros_scope *scope, saros_task *task);
-void saros_scope_leave(saros_scope *scope);
-void saros_scope_forget(saros_task *task); /* a task that has ended leaves its scopes */
-void saros_scopes_free(saros_rt *rt);      /* the host's, whose loop closes; no task lives */
+bool saros_scope_owns(lua_State *L, const saros_scope *scope, int index); /* is the error at index its cancellation? */
+void saros_push_cancel_reason(lua_State *L, int index); /* of the cancellation at index; "cancelled": none was given */
+/* Its scopes changed: ends its wait, and those of the children of its groups, where they are cancelled now. */
+void saros_task_poke(saros_task *task);
+void saros_scope_end(saros_scope *scope, const char *why); /* cancels it; why: static, NULL: a kept reason, or none */
+saros_scope *saros_scope_open(saros_task *task, saros_time timeout);             /* and enters it; NULL: no memory */
+void         saros_scope_keep_reason(lua_State *L, saros_scope *scope, int arg); /* of the cancel that follows */
+bool         saros_scope_is_cancelled(const saros_scope *scope);                 /* or what it stands in */
+void         saros_scope_enter(saros_scope *scope, saros_task *task);
+void         saros_scope_leave(saros_scope *scope);
+void         saros_scope_forget(saros_task *task); /* a task that has ended leaves its scopes */
+void         saros_scopes_free(saros_rt *rt);      /* the host's, whose loop closes; no task lives */
 extern const luaL_Reg saros_task_cancel_method[];
 
 /* ---- gather.c, time.c ----------------------------------------------------------------------------------------- */
