@@ -3,7 +3,8 @@
 -- tests/support/doc_blocks.lua.
 --
 -- Each program is a child process of its own on this run's driver (SAROS_DRIVER is inherited, SAROS_HOST names
--- the binary). Its stderr counts as output, so an unexpected report fails the test too.
+-- the binary). Its stderr counts as output, so an unexpected report fails the test too. Commands of the shell and
+-- pieces of C are tried once, on the best driver.
 
 local doc_blocks = require("support.doc_blocks")
 
@@ -50,6 +51,46 @@ local function run(program, options)
    local _, how, code = pipe:close()
    os.remove(path)
    return output, how .. " " .. code
+end
+
+-- ---- commands and C ------------------------------------------------------------------------------------------------
+
+local kit = require("support.kit")
+local tried_here = kit.on_best_driver() and not windows
+
+-- A line of the shell: the host's are run by this host; of the other scripts it is enough that they are there.
+local function try_command(text)
+   local script, arguments = text:match("^[%w_=]*%s*(scripts/%l+)(.*)$")
+   if not script then error("what is " .. text) end
+   assert(io.open(root .. script)):close()
+   if script ~= "scripts/run" then return end
+   local line = text:gsub("scripts/run", function() return quote(host) end, 1):gsub(" compare ", "%0--drivers poll --repeat 1 ")
+   local output, how, code = kit.shell("cd " .. quote(root == "" and "." or root) .. " && " .. line)
+   assert(how == "exit" and code == 0, line .. arguments .. "\n" .. output)
+end
+
+-- What the pieces of C in the documents may take for granted.
+local C_BEFORE = [[
+#include "backends/reactor.h"
+#include "bindings/lua/saros_lua.h"
+#include <lauxlib.h>
+]]
+local C_AROUND = [[
+extern int playing;
+void draw(void);
+void piece(lua_State *L, saros_loop *loop);
+void piece(lua_State *L, saros_loop *loop) {
+char why[256];
+%s}
+]]
+
+local function try_c(text)
+   local name, removes <close> = kit.temporary(C_BEFORE
+      .. (text:find("\nstatic ") and text or (C_AROUND:gsub("%%s", function() return text end))))
+   local _ = removes
+   local output, how, code = kit.shell("cc -std=c11 -fsyntax-only -I" .. quote(root == "" and "." or root)
+      .. " $(pkg-config --cflags lua5.4 2>/dev/null) -x c " .. quote(name))
+   assert(how == "exit" and code == 0, output)
 end
 
 -- Whole words only: `step` is not found in `saros_step`.
@@ -119,6 +160,14 @@ for _, document in ipairs(documents) do
          it("shows Lua in line " .. fragment.line, function()
             assert(load(fragment.text, "=line " .. fragment.line, "t"))
          end)
+      end
+
+      for _, command in ipairs(tried_here and doc_blocks.commands(blocks) or {}) do
+         it("gives a command in line " .. command.line, function() try_command(command.text) end)
+      end
+
+      for _, piece in ipairs(tried_here and doc_blocks.c(blocks) or {}) do
+         it("shows C in line " .. piece.line, function() try_c(piece.text) end)
       end
 
       it("links only to what is there", function()
@@ -207,8 +256,8 @@ describe("docs/simulation.md", function()
 end)
 
 describe("the documents", function()
-   it("have programs in them: README's and the tour's", function()
-      for _, document in ipairs{"README.md", "docs/how-it-works.md"} do
+   it("have programs in them: README's, the tour's, the guide's", function()
+      for _, document in ipairs{"README.md", "docs/how-it-works.md", "docs/concurrency.md"} do
          local programs = doc_blocks.programs((doc_blocks.parse(slurp(root .. document))))
          assert.is_true(#programs >= 1, document)
          assert.is_string(programs[1].output or programs[#programs].output, document)
@@ -218,10 +267,12 @@ describe("the documents", function()
    it("are read as their convention says", function()
       local blocks, prose = doc_blocks.parse("see [a](b.c#L1) and [c](https://d)\n```lua\nprint(1)\n```\n\n"
          .. "```text output\n1\n```\n```lua fragment\nf()\n```\n```text output-like\nx\n```\n`saros_x` and `f()`\n"
-         .. "```lua saros --seed 1\ng()\n```\n")
+         .. "```lua saros --seed 1\ng()\n```\n```sh\nscripts/x  # why\n\nscripts/y\n```\n```c\nint i;\n```\n")
       local programs = doc_blocks.programs(blocks)
       assert.are.same({{text = "print(1)\n", line = 2, options = {}, output = "1\n"},
          {text = "g()\n", line = 16, options = {"--seed", "1"}}}, programs)
+      assert.are.same({{text = "scripts/x", line = 20}, {text = "scripts/y", line = 22}}, doc_blocks.commands(blocks))
+      assert.are.same({{text = "int i;\n", line = 24}}, doc_blocks.c(blocks))
       assert.are.same({{text = "f()\n", line = 9, words = "lua fragment"}}, doc_blocks.fragments(blocks))
       assert.are.same({{target = "b.c", line = 1}}, doc_blocks.links(prose))
       assert.are.same({{text = "saros_x", line = 15}, {text = "f()", line = 15}}, doc_blocks.names(prose))

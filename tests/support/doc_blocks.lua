@@ -6,6 +6,8 @@
 --    ```lua saros …    the same, with these options of the host: ```lua saros --driver sim --seed 42
 --    ```text output    what the program before it prints, to the letter, and nothing else
 --    ```lua fragment   a part of a program: it has to be Lua, and is not run
+--    ```sh             commands of the house, a line each: the host's are run, of the others the script is there
+--    ```c              C that compiles: declarations, or what stands in a function
 --    anything else     is for people
 --
 -- Owns nothing. Promises: lines are counted from 1, as an editor shows them; what is inside a block is no prose.
@@ -56,6 +58,31 @@ function doc_blocks.fragments(blocks)
       if block.words == "lua fragment" then fragments[#fragments + 1] = block end
    end
    return fragments
+end
+
+-- The commands as {text=, line=}, without what is said about them.
+function doc_blocks.commands(blocks)
+   local commands = {}
+   for _, block in ipairs(blocks) do
+      if block.words == "sh" then
+         local number = block.line
+         for line in block.text:gmatch("(.-)\n") do
+            number = number + 1
+            local text = line:gsub("%s+#.*$", "")
+            if text:match("%S") then commands[#commands + 1] = {text = text, line = number} end
+         end
+      end
+   end
+   return commands
+end
+
+-- The pieces of C as {text=, line=}.
+function doc_blocks.c(blocks)
+   local pieces = {}
+   for _, block in ipairs(blocks) do
+      if block.words == "c" then pieces[#pieces + 1] = {text = block.text, line = block.line} end
+   end
+   return pieces
 end
 
 -- Where the prose links to, as {target=, line=}: files of ours only, without the part behind "#".

@@ -55,7 +55,7 @@ function saros.await(x) end
 ---@async
 ---@param ... saros.awaitable|function
 ---@return any ...
----@overload async fun(list: (saros.awaitable|function)[], options?: {return_errors?: boolean}): {n: integer, [integer]: any}
+---@overload async fun(list: table, options?: {return_errors?: boolean}): {n: integer, [integer]: any}
 function saros.gather(...) end
 
 ---Waits for the task's end; its results, or raises its error.

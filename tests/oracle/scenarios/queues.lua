@@ -146,6 +146,27 @@ scenario("37: a cancelled put puts nothing", [[
    say(q:get(), q:size())
 end)
 
+scenario("37: an item is not lost where its waiter was cancelled after it was chosen", [[
+   q = Queue()
+   async def consumer(n):
+      say(n, await q.get())
+   one, two = create_task(consumer(1)), create_task(consumer(2))
+   await turns(2)
+   q.put_nowait("item")
+   one.cancel()
+   say(await attempt(one))
+   await two
+]], function()
+   local q = saros.queue()
+   local function consumer(n) say(n, q:get()) end
+   local one, two = saros.spawn(consumer, 1), saros.spawn(consumer, 2)
+   turns(2)
+   q:try_put("item")
+   one:cancel()
+   say(attempt(one.await, one))
+   two:await()
+end)
+
 scenario("37: join waits until each item is done with", [[
    q = Queue()
    for i in range(3):
