@@ -271,6 +271,48 @@ function saros.is_cancelled(err) end
 ---@return any ...
 function saros.pcall(fn, ...) end
 
+-- ---- groups --------------------------------------------------------------------------------------------------------
+
+---Tasks that begin and end together.
+---@class saros.group
+local Group = {}
+
+---What a group raises when tasks of it have failed.
+---@class saros.group_error
+---@field message string
+---@field errors any[] in the order in which they failed
+---@field tracebacks string[]
+---@field tasks string[] the tasks' names
+
+---Runs fn(group, ...) and waits for all tasks of the group. Without fn: a group for a `<close>` variable.
+---@async
+---@param options {limit?: integer, background?: boolean, name?: string}
+---@param fn fun(group: saros.group, ...): any
+---@param ... any
+---@return any ...
+---@overload async fun(fn: fun(group: saros.group, ...): any, ...): any
+---@overload fun(options?: {limit?: integer, background?: boolean, name?: string}): saros.group
+function saros.group(options, fn, ...) end
+
+---A new task of the group. With a limit it waits while so many live.
+---@async
+---@param fn fun(...): any
+---@param ... any
+---@return saros.task
+function Group:spawn(fn, ...) end
+
+---Spawns fn(ready, ...), and waits until that calls ready(...), whose arguments are the results.
+---@async
+---@param fn fun(ready: fun(...), ...): any
+---@param ... any
+---@return any ...
+function Group:start(fn, ...) end
+
+---Cancels its tasks and its body. Whether it was open.
+---@param reason? any
+---@return boolean
+function Group:cancel(reason) end
+
 -- ---- queues --------------------------------------------------------------------------------------------------------
 
 ---First in, first out, between tasks.
