@@ -38,6 +38,11 @@ static void wake_task(saros_waiter *waiter, int64_t result) {
     if (task->op.state == SAROS_FLYING) saros_complete(task->rt->loop, &task->op, result);
 }
 
+saros_task *saros_waiting_task(const saros_waiter *waiter) {
+    if (waiter->wake != wake_task) return saros_gathering_task(waiter);
+    return (saros_task *)((char *)waiter - offsetof(saros_task, wait));
+}
+
 void saros_wait_on(saros_task *task, saros_waiter **list) {
     task->wait.wake = wake_task;
     saros_wait_link(list, &task->wait);
@@ -163,12 +168,7 @@ int saros_await_value(lua_State *L, saros_awaitable *is, int index) {
     case SAROS_RETURNED: return saros_push_values(L, is, index);
     case SAROS_FAILED:
         if (saros_push_values(L, is, index) == 0) lua_pushliteral(L, "the task could not go on");
-        if (is->boxed) { /* the error goes on with the traceback of where it was raised */
-            lua_getiuservalue(L, index, 1);
-            lua_getfield(L, -1, "traceback");
-            lua_replace(L, -2);
-            saros_retrace(L, -2);
-        }
+        if (is->boxed) saros_retrace_awaited(L, is, index); /* with the traceback of where it was raised */
         return lua_error(L);
     default: return raise_was_cancelled(L, is, index);
     }
@@ -201,6 +201,7 @@ static int await_on(lua_State *L, saros_awaitable *is, int index, const char *wh
     if (is->task && other->rt != task->rt) return luaL_error(L, "%s: the task belongs to another loop", what);
     task->waits_for = SAROS_FOR_AWAITABLE;
     saros_wait_on(task, &is->waiters);
+    if (is->task && other->waits_for != SAROS_FOR_ANYTHING) saros_suspect(task);
     return saros_suspend(L, task, index, await_k);
 }
 

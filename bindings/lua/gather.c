@@ -38,6 +38,10 @@ static void node_woken(saros_waiter *waiter, int64_t result) {
         saros_complete(all->task->rt->loop, &all->task->op, 0);
 }
 
+saros_task *saros_gathering_task(const saros_waiter *waiter) {
+    return waiter->wake == node_woken ? ((const node *)(const void *)waiter)->owner->task : NULL;
+}
+
 /* Also when the task's coroutine is closed while it waits: then the block goes, and nobody may point into it. */
 static void unlink_all(gather *all) {
     for (int i = 0; i < all->count; i++) saros_wait_unlink(&all->nodes[i].wait);

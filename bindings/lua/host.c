@@ -2,8 +2,8 @@
  *
  * Owns the process: its options, its signals, its exit code. This and host_signal_*.c are the only places with
  * static state: the loop that a signal is posted to, and who is told of one.
- * Promises: exit codes as lua's (0, or 1 after an error or an error that nobody awaited; os.exit's otherwise), 130
- * after an interrupt, 143 after SIGTERM; <close> variables run in all of these. */
+ * Promises: exit codes as lua's (0, or 1 after an error or an error that nobody awaited; os.exit's otherwise), 35 after
+ * a deadlock, 130 after an interrupt, 143 after SIGTERM; <close> variables run in all of these. */
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,6 +24,8 @@
 #include "bindings/lua/sim.h"
 #include "bindings/lua/trace.h"
 
+enum { DEADLOCKED = 35 /* the exit code: EDEADLK of Linux */ };
+
 typedef struct options {
     const char *driver, *code, *script, *faults;
     const char *command; /* one of the host's own, bindings/lua/host/NAME.lua; NULL: it runs a script */
@@ -43,6 +45,8 @@ static saros_lua *signalled;     /* NULL: no loop to tell */
 static saros_op   signal_op;     /* posted to whichever loop runs */
 static atomic_int signal_number; /* not yet told; 0: none */
 static int        ended_by;      /* the signal that was told; 0: none */
+static saros_op   look_op;       /* posted by SIGQUIT */
+static atomic_int looking;       /* it was, and is not yet told */
 
 static void signal_told(saros_loop *loop, saros_op *op, int64_t result) {
     int number = atomic_exchange(&signal_number, 0);
@@ -54,18 +58,37 @@ static void signal_told(saros_loop *loop, saros_op *op, int64_t result) {
         if (rt->running) saros_rt_interrupt(rt, number == SIGINT ? "interrupted" : "terminated");
 }
 
-/* Inside a signal handler, or on another thread. False: no loop runs that could be told. */
+/* Somebody wants to see what the tasks do. */
+static void look_told(saros_loop *loop, saros_op *op, int64_t result) {
+    (void)result;
+    atomic_store(&looking, 0);
+    saros_expect(loop, op);
+    for (saros_rt *rt = signalled != NULL ? signalled->loops : NULL; rt != NULL; rt = rt->next)
+        if (rt->running) saros_dump_report(rt);
+}
+
+/* Inside a signal handler, or on another thread. False: no loop runs that could be told; or it has not taken note of the
+ * last wish to look. */
 static bool on_signal(int number) {
+    bool told = false;
     atomic_fetch_add(&signalled->knocking, 1); /* the loop stays open until it is taken back */
     saros_loop *loop = atomic_load(&signalled->innermost);
-    if (loop != NULL && atomic_exchange(&signal_number, number) == 0) saros_post(loop, &signal_op, number);
+    if (loop != NULL && number == SAROS_LOOK) {
+        told = atomic_exchange(&looking, 1) == 0;
+        if (told) saros_post(loop, &look_op, number);
+    } else if (loop != NULL) {
+        told = true;
+        if (atomic_exchange(&signal_number, number) == 0) saros_post(loop, &signal_op, number);
+    }
     atomic_fetch_sub(&signalled->knocking, 1);
-    return loop != NULL;
+    return told;
 }
 
 static void watch_signals(saros_lua *lua, saros_loop *loop) {
     signal_op.done = signal_told;
     saros_expect(loop, &signal_op);
+    look_op.done = look_told;
+    saros_expect(loop, &look_op);
     signalled = lua;
     saros_watch_signals(on_signal);
 }
@@ -77,23 +100,28 @@ static void unwatch_signals(void) {
 
 /* ---- options -------------------------------------------------------------------------------------------------- */
 
-static const char usage[] = "usage: saros [options] script.lua [arguments]\n"
-                            "       saros [options] -e CODE [arguments]\n"
-                            "       saros [options] - [arguments]          the script is read from standard input\n"
-                            "       saros compare [options] script.lua [arguments]      see saros compare --help\n"
-                            "       saros --seeds N [options] script.lua [arguments]    see saros --seeds --help\n"
-                            "\n"
-                            "Runs a Lua 5.4 script as a task on an event loop: require \"saros\" in it, and await.\n"
-                            "\n"
-                            "  -e CODE         run CODE instead of a file\n"
-                            "  --driver NAME   the loop's driver; several, as in \"epoll,poll\": the first that opens\n"
-                            "                  (default: $SAROS_DRIVER, else the best that opens)\n"
-                            "  --seed N        what driver sim leaves to chance is drawn from it (default: 0)\n"
-                            "  --faults LIST   what goes wrong in the world of driver sim; docs/simulation.md\n"
-                            "  --drivers       list the drivers, and which of them open here; also --drivers --json\n"
-                            "  --trace         print each operation's way through the loop, to standard error\n"
-                            "  --version       print the version\n"
-                            "  --help          print this\n";
+static const char usage[] =
+    "usage: saros [options] script.lua [arguments]\n"
+    "       saros [options] -e CODE [arguments]\n"
+    "       saros [options] - [arguments]          the script is read from standard input\n"
+    "       saros compare [options] script.lua [arguments]      see saros compare --help\n"
+    "       saros --seeds N [options] script.lua [arguments]    see saros --seeds --help\n"
+    "\n"
+    "Runs a Lua 5.4 script as a task on an event loop: require \"saros\" in it, and await.\n"
+    "\n"
+    "  -e CODE         run CODE instead of a file\n"
+    "  --driver NAME   the loop's driver; several, as in \"epoll,poll\": the first that opens\n"
+    "                  (default: $SAROS_DRIVER, else the best that opens)\n"
+    "  --seed N        what driver sim leaves to chance is drawn from it (default: 0)\n"
+    "  --faults LIST   what goes wrong in the world of driver sim; docs/simulation.md\n"
+    "  --drivers       list the drivers, and which of them open here; also --drivers --json\n"
+    "  --trace         print each operation's way through the loop, to standard error\n"
+    "  --version       print the version\n"
+    "  --help          print this\n"
+    "\n"
+    "exit code: 0; 1 after an error, or one that nobody awaited; 35 where nothing can ever wake\n"
+    "what waits (a deadlock); 130 after Ctrl-C (a second one ends the process); 143 after SIGTERM\n"
+    "SIGQUIT (Ctrl-\\) prints what each task waits for, and the program goes on\n";
 
 static int wrong_usage(const char *what, const char *which) {
     fprintf(stderr, "saros: %s%s%s\n%s", what, which != NULL ? " " : "", which != NULL ? which : "", usage);
@@ -277,6 +305,7 @@ static int run_script(lua_State *L, options *o) {
     size_t reported = rt->reported;
     lua->config = NULL;
     if (ended_by != 0) return 128 + ended_by;
+    if (rt->deadlocked) return DEADLOCKED;
     return status != LUA_OK || reported > 0 ? 1 : 0;
 }
 

@@ -1,4 +1,5 @@
-/* host_signal_posix.c: SIGINT and SIGTERM by signal(). Owns which function they call. */
+/* host_signal_posix.c: SIGINT and SIGTERM by signal(), SIGQUIT by sigaction(), as its handler stays. Owns which function
+ * they call. */
 #include "bindings/lua/host_signal.h"
 
 #include <signal.h>
@@ -11,14 +12,25 @@ static void handle(int number) {
     if (!listener(number)) raise(number); /* NOLINT(bugprone-signal-handler): it is made for that */
 }
 
+/* Where a script never awaits the second one ends it, with a core where cores are wanted. */
+static void handle_look(int number) {
+    if (listener(SAROS_LOOK)) return; /* NOLINT(bugprone-signal-handler): it is made for that */
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
 void saros_watch_signals(saros_on_signal *tell) {
     listener = tell;
     signal(SIGINT, handle);
     signal(SIGTERM, handle);
+    struct sigaction look = {.sa_handler = handle_look, .sa_flags = SA_RESTART};
+    sigemptyset(&look.sa_mask);
+    sigaction(SIGQUIT, &look, NULL);
 }
 
 void saros_unwatch_signals(void) {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
     listener = NULL;
 }

@@ -103,8 +103,6 @@ static void free_lists(saros_rt *rt) {
     saros_loop *loop = rt->loop;
     saros_realloc(loop, rt->idle, SAROS_MOST_IDLE * sizeof *rt->idle, 0);
     saros_slots_free(rt);
-    for (uint32_t i = 0; i < rt->place_count; i++) saros_realloc(loop, rt->places[i], strlen(rt->places[i]) + 1, 0);
-    saros_realloc(loop, rt->places, rt->place_room * sizeof *rt->places, 0);
 }
 
 /* Whatever still stands is ended where it stands. Nothing of Lua's runs after this but what <close> variables do. */
@@ -120,6 +118,7 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
     saros_calls_cancel(rt);
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);
     saros_scopes_free(rt);
+    saros_abandon(loop, &rt->suspicion);
     free_lists(rt);
     saros_leave(loop, &rt->guest);
     rt->loop = NULL;
@@ -179,8 +178,8 @@ static int raise_unfinished(lua_State *L, saros_rt *rt, int error) {
                           saros_error_text(error), saros_error_name(error));
     if (stopped) return luaL_error(L, "the loop was stopped before its main function had ended");
     rt->deadlocked = true;
-    saros_describe_tasks(L, rt, 10, true);
-    return luaL_error(L, "deadlock: nothing can wake what waits: %s", lua_tostring(L, -1));
+    saros_push_deadlock(L, rt);
+    return luaL_error(L, "%s", lua_tostring(L, -1));
 }
 
 /* Function and nargs arguments are on top; runs them as a task to its end. Leaves the task; raises where it

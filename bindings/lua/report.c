@@ -1,6 +1,8 @@
 /* report.c: tasks in words: names, lists, tracebacks, and the errors that nobody awaited.
  *
  * Promises: an error is reported once; a __tostring that fails itself does no harm. */
+#include <string.h>
+
 #include "bindings/lua/task.h"
 
 const char *saros_task_name(lua_State *L, saros_task *task, int index) {
@@ -14,8 +16,7 @@ const char *saros_task_name(lua_State *L, saros_task *task, int index) {
     return lua_pushfstring(L, "task-%d", (int)task->id);
 }
 
-/* Pushes " waits at x.lua:9" for a task that is suspended in a script's function, else "". */
-static void push_wait(lua_State *L, const saros_task *task) {
+void saros_push_wait(lua_State *L, const saros_task *task) {
     lua_Debug ar;
     for (int level = 0; task->co != NULL && lua_getstack(task->co, level, &ar); level++) {
         lua_getinfo(task->co, "Sl", &ar);
@@ -42,7 +43,7 @@ void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits) {
         lua_remove(L, -2);
         if (task->line > 0) lua_pushfstring(L, " (%s:%d)", task->place, task->line);
         else lua_pushliteral(L, "");
-        if (waits) push_wait(L, task);
+        if (waits) saros_push_wait(L, task);
         else lua_pushliteral(L, "");
         lua_concat(L, 5);
     }
@@ -54,7 +55,7 @@ void saros_report_swallowing(lua_State *L, saros_task *task) {
     task->swallows = true;
     saros_task_push(L, task);
     saros_task_name(L, task, lua_gettop(L));
-    push_wait(L, task);
+    saros_push_wait(L, task);
     lua_pushfstring(L, "task %s (%s:%d)%s: it was cancelled, and has caught that a hundred times", lua_tostring(L, -2),
                     task->place, task->line, lua_tostring(L, -1));
     saros_report(task->rt->loop, lua_tostring(L, -1));
@@ -103,7 +104,37 @@ void saros_task_report(saros_task *task) {
 
 /* ---- the message handler -------------------------------------------------------------------------------------- */
 
-static const char traced_key = 0; /* registry: {error, traceback} of the error that is on its way out */
+/* Registry: {error, traceback, failed} of the error that is on its way out. failed: the task that it has come from, in
+ * words, where the place at which it was awaited is not yet in the traceback. */
+static const char traced_key = 0;
+
+enum { LONG_STORY = 8 * 1024 /* bytes: then further awaits are left out, or a chain of n tasks would take n * n */ };
+
+/* The error at 1, whose traceback is at the top, has come from another task: says where that one was awaited. So an error
+ * keeps its story: where it was raised, and step by step where each task was spawned and what awaited it. */
+static void go_on_with_story(lua_State *L) {
+    size_t      length;
+    saros_lua  *lua = saros_state_slow(L);
+    saros_task *task = lua->current != NULL ? lua->current->task : NULL;
+    if (lua_tolstring(L, -1, &length) == NULL || length > LONG_STORY) return;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &traced_key);
+    lua_rawgeti(L, -1, 3);
+    lua_replace(L, -2);
+    if (lua_isnil(L, -1)) return;
+    if (task != NULL) {
+        saros_task_push(L, task);
+        lua_pushfstring(L, " by task %s:", saros_task_name(L, task, lua_gettop(L)));
+        lua_rotate(L, -3, 1);
+        lua_pop(L, 2);
+    } else {
+        lua_pushliteral(L, ":");
+    }
+    luaL_traceback(L, L, NULL, 1);
+    lua_pushstring(L, strchr(lua_tostring(L, -1), '\n')); /* without its headline */
+    lua_replace(L, -2);
+    lua_concat(L, 4);
+    saros_retrace(L, 1);
+}
 
 /* Takes the traceback before the stack is unwound. An error that an inner scope passes on keeps the deeper one. */
 int saros_traceback(lua_State *L) {
@@ -111,13 +142,28 @@ int saros_traceback(lua_State *L) {
     lua_settop(L, 1);
     if (saros_test(L, lua, 1, SAROS_T_CANCELLED) != NULL) return 1; /* a cancellation is no news */
     if (saros_traced(L, 1)) {
+        go_on_with_story(L);
         lua_settop(L, 1);
         return 1;
     }
-    lua_settop(L, 1);
     luaL_traceback(L, L, NULL, 1);
     saros_retrace(L, 1);
     return 1;
+}
+
+void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index) {
+    int error = lua_gettop(L);
+    lua_getiuservalue(L, index, 1);
+    lua_getfield(L, -1, "traceback");
+    saros_retrace(L, error);
+    if (is->task) {
+        const saros_task *task = (saros_task *)(void *)is;
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &traced_key);
+        saros_task_name(L, (saros_task *)(void *)is, index);
+        lua_pushfstring(L, "\ntask %s, spawned at %s:%d, was awaited", lua_tostring(L, -1), task->place, task->line);
+        lua_rawseti(L, -3, 3);
+    }
+    lua_settop(L, error);
 }
 
 /* The traceback on top (popped) is that of the error at index. */

@@ -257,6 +257,7 @@ static int module_new(lua_State *L) {
     lua_setfield(L, -2, "_VERSION");
     saros_open_loop(L);
     saros_open_drivers(L);
+    saros_open_dump(L);
     saros_open_spawn(L);
     saros_open_task(L);
     saros_open_await(L);

@@ -52,6 +52,8 @@ struct saros_lua {
     int                   meta_ref[SAROS_TYPES]; /* … and where it is in the registry */
     uint32_t              tasks;                 /* spawned so far; for names */
     uint64_t              scopes;                /* opened so far */
+    const char           *last_place;            /* spawn.c: the name of the chunk that spawned last */
+    uint32_t              places;                /* how many such names are kept */
     size_t                unguarded;             /* tasks that began without install(), ever */
     bool                  installed;
     bool                  simulates; /* Lua's clocks follow simulated worlds */
@@ -99,15 +101,13 @@ struct saros_rt {
     size_t        reported; /* errors that nobody awaited */
     saros_worker *idle;     /* coroutines that have ended well */
     uint32_t      idle_count;
-    char        **places; /* names of chunks that tasks were spawned from */
-    uint32_t      place_count, place_room;
-    const char   *last_place;
     saros_world  *world;                      /* NULL: the system's */
     saros_guest   guest;                      /* an attached one's place on its loop */
     int           self, tables[SAROS_TABLES]; /* in the registry: the userdata; what it keeps alive */
     saros_slots   slots[SAROS_SLOTS];         /* of the tables that are arrays */
     bool          owned, running, closing, interrupted, stopped_by_script, deadlocked;
     saros_time    report_after;
+    saros_op      suspicion; /* deadlock.c: a timer, after which circles are looked for */
 };
 
 enum { SAROS_MOST_IDLE = 1024 }; /* coroutines kept for the next tasks: about 1 MB */
@@ -173,6 +173,12 @@ bool saros_traced(lua_State *L, int index); /* pushes the traceback kept for tha
 void saros_untrace(lua_State *L);
 void saros_retrace(lua_State *L, int index); /* keeps the traceback on top (popped) for the error at index */
 
+/* ---- dump.c, deadlock.c --------------------------------------------------------------------------------------- */
+
+void saros_push_dump(lua_State *L, saros_rt *rt, size_t most); /* the tasks as a tree; at most so many of them */
+void saros_dump_report(saros_rt *rt);                          /* the same to wherever messages go; from the loop */
+void saros_push_deadlock(lua_State *L, saros_rt *rt);          /* what to say where nothing can wake anything */
+
 /* ---- time.c, error.c ------------------------------------------------------------------------------------------ */
 
 void saros_call_soon(lua_State *L, saros_rt *rt, int nargs);    /* function and arguments on top, popped */
@@ -184,6 +190,7 @@ int  saros_raise_returned(lua_State *L, int message, int code); /* the same of a
 
 void saros_open_loop(lua_State *L);
 void saros_open_drivers(lua_State *L);
+void saros_open_dump(lua_State *L);
 void saros_open_spawn(lua_State *L);
 void saros_open_task(lua_State *L);
 void saros_open_await(lua_State *L);

@@ -1,6 +1,6 @@
 /* spawn.c: how a task comes to be: what keeps it alive before its first step, and the coroutine that it then gets.
  *
- * Owns the loop's spare coroutines, and the names of chunks that tasks were spawned from.
+ * Owns the loop's spare coroutines, and the names of the chunks that tasks were spawned from.
  * Promises: a task is kept alive by the loop and never by luck: by the table of starts until it begins, then by its own
  * coroutine's stack, whose first value it is, and the coroutine by the table of threads. A coroutine is taken only for
  * the first step: of a thousand tasks that do not suspend each uses the one before it again. It is used again only if
@@ -13,34 +13,45 @@ enum { MOST_PLACES = 1000, MOST_ARGUMENTS = 250, SURE_ROOM = 8 /* stack slots th
 
 /* ---- where a task was spawned --------------------------------------------------------------------------------- */
 
-/* Keeps one copy of each chunk's name: a task then needs a pointer and a line. The last one is nearly always right. */
-static const char *keep_place(saros_rt *rt, const char *name) {
-    if (rt->last_place != NULL && strcmp(rt->last_place, name) == 0) return rt->last_place;
-    for (uint32_t i = 0; i < rt->place_count; i++)
-        if (strcmp(rt->places[i], name) == 0) return rt->last_place = rt->places[i];
-    if (rt->place_count == MOST_PLACES) return "?"; /* who compiles chunk after chunk must not grow for it */
-    if (rt->place_count == rt->place_room) {
-        uint32_t room = rt->place_room > 0 ? rt->place_room * 2 : 8;
-        char   **places = saros_realloc(rt->loop, rt->places, rt->place_room * sizeof *places, room * sizeof *places);
-        if (places == NULL) return "?";
-        rt->places = places;
-        rt->place_room = room;
+static const char places_key = 0; /* registry: the names of chunks, as a set */
+
+/* A task needs a pointer and a line, also when it has ended and its loop is closed: so the state keeps each chunk's name.
+ * The last one is nearly always right. May raise. */
+static const char *keep_place(lua_State *L, saros_lua *lua, const char *name) {
+    if (lua->last_place != NULL && strcmp(lua->last_place, name) == 0) return lua->last_place;
+    int top = lua_gettop(L);
+    luaL_checkstack(L, 4, "saros.spawn");
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &places_key) != LUA_TTABLE) {
+        lua_newtable(L);
+        lua_copy(L, -1, top + 1);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &places_key);
     }
-    char *copy = saros_realloc(rt->loop, NULL, 0, strlen(name) + 1);
-    if (copy == NULL) return "?";
-    memcpy(copy, name, strlen(name) + 1);
-    return rt->last_place = rt->places[rt->place_count++] = copy;
+    lua_pushstring(L, name);
+    lua_pushvalue(L, -1);
+    if (lua_rawget(L, top + 1) == LUA_TSTRING) {
+        name = lua_tostring(L, -1); /* a long string is another one each time, but an equal key */
+    } else if (lua->places < MOST_PLACES) {
+        lua_pop(L, 1);
+        name = lua_tostring(L, -1);
+        lua_pushvalue(L, -1);
+        lua_rawset(L, top + 1);
+        lua->places++;
+    } else {
+        name = "?"; /* who compiles chunk after chunk must not grow for it */
+    }
+    lua_settop(L, top);
+    return lua->last_place = name;
 }
 
 /* The function that called ours: level 0 is the C function that spawns. */
-static void record_place(lua_State *L, saros_task *task) {
+static const char *find_place(lua_State *L, saros_lua *lua, int *line) {
     lua_Debug ar;
-    task->place = "[C]";
-    if (!lua_getstack(L, 1, &ar)) return;
+    *line = 0;
+    if (!lua_getstack(L, 1, &ar)) return "[C]";
     lua_getinfo(L, "Sl", &ar);
-    if (ar.currentline < 0) return;
-    task->place = keep_place(task->rt, ar.short_src);
-    task->line = ar.currentline;
+    if (ar.currentline < 0) return "[C]";
+    *line = ar.currentline;
+    return keep_place(L, lua, ar.short_src);
 }
 
 /* protected: one more idle coroutine. */
@@ -66,6 +77,7 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
     }
     lua_copy(L, -1, first); /* the task, in the function's place */
     lua_settop(L, first);
+    task->place = find_place(L, rt->lua, &task->line);
     uint32_t slot = saros_slot_keep(L, rt, SAROS_STARTS, first);
     task->is.task = true;
     task->rt = rt;
@@ -78,7 +90,6 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
     task->host = rt->task != NULL ? rt->task->host : 0;
     task->since = (uint32_t)(saros_turn(rt->loop) >> SAROS_SINCE_BITS);
     task->cancelled = rt->closing; /* too late to begin anything */
-    record_place(L, task);
     task->prev = rt->last;
     if (rt->last != NULL) rt->last->next = task;
     else rt->first = task;

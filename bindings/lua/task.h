@@ -64,8 +64,26 @@ struct saros_task {
 
 enum { SAROS_SINCE_BITS = 24 /* a unit is 17 ms, good for two years */ };
 
-/* Whom a task waits for can be told where wait.list is an awaitable's, or that of a lock with an owner. */
-enum saros_waits_for { SAROS_FOR_ANYTHING, SAROS_FOR_AWAITABLE, SAROS_FOR_LOCK };
+/* Whom a task waits for can be told where wait.list is an awaitable's, or that of something that a task owns. Whoever
+ * waits says so in task->waits_for before it suspends, and takes it back when it is resumed. */
+enum saros_waits_for { SAROS_FOR_ANYTHING, SAROS_FOR_AWAITABLE, SAROS_FOR_LOCK, SAROS_CIRCLE_TOLD = 128 /* a bit */ };
+
+/* What a lock begins with. */
+typedef struct saros_owned {
+    saros_waiter *waiters;
+    saros_task   *owner; /* NULL: nobody, or not one of ours */
+} saros_owned;
+
+/* The task that it waits for, or that holds the lock which it waits for; NULL: none, or not known. */
+static inline saros_task *saros_awaited_task(const saros_task *task) {
+    const saros_awaitable *is = (const saros_awaitable *)(void *)task->wait.list; /* the list comes first in it */
+    bool                   awaits = (task->waits_for & ~SAROS_CIRCLE_TOLD) == SAROS_FOR_AWAITABLE;
+    return awaits && is != NULL && is->task ? (saros_task *)(void *)is : NULL;
+}
+static inline saros_task *saros_lock_owner_of(const saros_task *task) {
+    bool waits = (task->waits_for & ~SAROS_CIRCLE_TOLD) == SAROS_FOR_LOCK && task->wait.list != NULL;
+    return waits ? ((saros_owned *)(void *)task->wait.list)->owner : NULL;
+}
 
 /* ---- scopes --------------------------------------------------------------------------------------------------- */
 
@@ -128,11 +146,12 @@ void        saros_task_push(lua_State *L, saros_task *task);          /* a live 
 
 /* ---- await.c -------------------------------------------------------------------------------------------------- */
 
-void saros_wait_link(saros_waiter **list, saros_waiter *waiter);
-void saros_wait_unlink(saros_waiter *waiter);
-void saros_wait_on(saros_task *task, saros_waiter **list); /* expects task->op */
-void saros_wake_first(saros_waiter **list, int64_t result);
-void saros_wake_all(saros_waiter **list, int64_t result);
+void        saros_wait_link(saros_waiter **list, saros_waiter *waiter);
+void        saros_wait_unlink(saros_waiter *waiter);
+void        saros_wait_on(saros_task *task, saros_waiter **list); /* expects task->op */
+saros_task *saros_waiting_task(const saros_waiter *waiter);       /* who it is that waits; NULL: not a task */
+void        saros_wake_first(saros_waiter **list, int64_t result);
+void        saros_wake_all(saros_waiter **list, int64_t result);
 /* The table of user value 1, made where there is none. index: the userdata. Pushes it. */
 void saros_box(lua_State *L, saros_awaitable *is, int index);
 /* Ends an awaitable with n values on top (popped): results, or one error value. May raise only before it changes. */
@@ -166,9 +185,21 @@ void         saros_scope_forget(saros_task *task); /* a task that has ended leav
 void         saros_scopes_free(saros_rt *rt);      /* the host's, whose loop closes; no task lives */
 extern const luaL_Reg saros_task_cancel_method[];
 
+/* ---- report.c ------------------------------------------------------------------------------------------------- */
+
+void saros_push_wait(lua_State *L, const saros_task *task); /* " waits at x.lua:9"; "" outside a script's function */
+/* The error on top goes from one that has failed to one that awaits it, and keeps its traceback. index: the userdata. */
+void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index);
+
+/* ---- deadlock.c ----------------------------------------------------------------------------------------------- */
+
+/* The task is about to wait for one that waits itself: if that is a circle which no deadline ends, it is reported. */
+void saros_suspect(saros_task *task);
+
 /* ---- gather.c, time.c ----------------------------------------------------------------------------------------- */
 
-int saros_run_child(lua_State *L); /* function and arguments are the whole stack; in tail position */
-int saros_sleep(lua_State *L, int arg, const char *what); /* in tail position */
+saros_task *saros_gathering_task(const saros_waiter *waiter); /* NULL: the waiter is not a gather's */
+int         saros_run_child(lua_State *L); /* function and arguments are the whole stack; in tail position */
+int         saros_sleep(lua_State *L, int arg, const char *what); /* in tail position */
 
 #endif

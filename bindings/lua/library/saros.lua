@@ -45,6 +45,11 @@ function saros.current_task() end
 ---@return saros.task[]
 function saros.all_tasks() end
 
+---The tasks of the loop as a tree in text: who waits for whom, in what, for how long, and where. At most `most` (1000).
+---@param most? integer
+---@return string
+function saros.dump(most) end
+
 ---Waits for a task, a future, a number of seconds, or an object with `__await`. Its results.
 ---@async
 ---@param x saros.awaitable|number
