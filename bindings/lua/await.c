@@ -39,6 +39,8 @@ static void wake_task(saros_waiter *waiter, int64_t result) {
 }
 
 saros_task *saros_waiting_task(const saros_waiter *waiter) {
+    const saros_waiter *closer = saros_group_closer(waiter);
+    if (closer != NULL) waiter = closer;
     if (waiter->wake != wake_task) return saros_gathering_task(waiter);
     return (saros_task *)((char *)waiter - offsetof(saros_task, wait));
 }

@@ -66,6 +66,10 @@ static void child_ended(saros_waiter *waiter, int64_t result) {
     pass_on(group);
 }
 
+saros_waiter *saros_group_closer(const saros_waiter *waiter) {
+    return waiter->wake == child_ended ? ((const saros_member *)(const void *)waiter)->group->closer : NULL;
+}
+
 saros_member *saros_group_add(lua_State *L, int first) {
     saros_group *group = lua_touserdata(L, 1);
     saros_task  *task = saros_spawn(L, group->rt, lua_gettop(L) - first, group->scope);

@@ -198,8 +198,9 @@ void saros_suspect(saros_task *task);
 
 /* ---- gather.c, time.c ----------------------------------------------------------------------------------------- */
 
-saros_task *saros_gathering_task(const saros_waiter *waiter); /* NULL: the waiter is not a gather's */
-int         saros_run_child(lua_State *L); /* function and arguments are the whole stack; in tail position */
-int         saros_sleep(lua_State *L, int arg, const char *what); /* in tail position */
+saros_waiter *saros_group_closer(const saros_waiter *waiter); /* who waits for the group; NULL: nobody, or no group's */
+saros_task   *saros_gathering_task(const saros_waiter *waiter); /* NULL: the waiter is not a gather's */
+int           saros_run_child(lua_State *L); /* function and arguments are the whole stack; in tail position */
+int           saros_sleep(lua_State *L, int arg, const char *what); /* in tail position */
 
 #endif
