@@ -33,7 +33,9 @@ enum {
 enum {
     MORE = 1, /* another receive or accept may succeed at once */
     FULL = 2, /* no room to send */
-    TOLD = 4  /* the poll that stays has told of something since the last receive */
+    TOLD = 4, /* the poll that stays has told of something since the last receive */
+    STOPS =
+        8 /* a receive may stop short of what is there: at TCP's urgent mark, at a descriptor sent along, at the end */
 };
 /* op->mark */
 enum { UNWANTED = 1 };
@@ -124,7 +126,7 @@ static void launch(uring_driver *self, uint32_t place) {
     struct io_uring_sqe *sqe = entry(self, &self->flights[place].owed);
     if (sqe == NULL) return;
     if (flown->op != NULL) prepare(sqe, flown->handle->os, flown->op);
-    else io_uring_prep_poll_multishot(sqe, flown->handle->os, POLLIN | POLLRDHUP);
+    else io_uring_prep_poll_multishot(sqe, flown->handle->os, POLLIN | POLLPRI | POLLRDHUP);
     io_uring_sqe_set_data64(sqe, ticket(self, place));
 }
 
@@ -150,11 +152,11 @@ static void note(saros_handle *handle, unsigned bit, bool set) {
     handle->bits = (uint8_t)(set ? handle->bits | bit : handle->bits & ~bit);
 }
 
-/* A receive may stop short of what is there: at TCP's urgent mark, at a descriptor sent along. A request finds the rest by
- * itself, but the poll that stays does not tell of it again. */
+/* What got less than it had room for has emptied the socket, but for where receives stop: the poll that stays would not
+ * tell of the rest again. */
 static int64_t received(saros_handle *handle, int64_t got, size_t size) {
     note(handle, TOLD, false);
-    note(handle, MORE, got != SAROS_EAGAIN && (handle->slot != 0 || got == (int64_t)size));
+    note(handle, MORE, got == (int64_t)size || (got != SAROS_EAGAIN && (handle->bits & STOPS)));
     return got;
 }
 
@@ -163,15 +165,15 @@ static int64_t sent(saros_handle *handle, int64_t count, size_t size) {
     return count;
 }
 
-static void make_new(saros_handle *handle) {
-    handle->bits = 0;
+static void make_new(saros_handle *handle, bool stops) {
+    handle->bits = stops ? STOPS : 0;
     handle->slot = 0;
 }
 
 static int accepted(uring_driver *self, saros_op *op, int fd) {
     note(op->handle, MORE, true);
     op->accepted->os = fd;
-    make_new(op->accepted);
+    make_new(op->accepted, op->handle->bits & STOPS);
     saros_opened(self->loop, op->accepted, false);
     return 0;
 }
@@ -209,10 +211,10 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
         return sent(handle, saros_try_send(handle->os, op->data, op->size), op->size);
     case SAROS_OP_ACCEPT: return more ? accept_one(self, op) : SAROS_EAGAIN;
     case SAROS_OP_CONNECT:
-        make_new(handle);
+        make_new(handle, op->address->family == SAROS_UNIX);
         return opened(self, handle, saros_try_connect(&handle->os, op->address), false);
     case SAROS_OP_LISTEN:
-        make_new(handle);
+        make_new(handle, op->address->family == SAROS_UNIX);
         return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
     case SAROS_OP_SHUTDOWN: return saros_try_shutdown(handle->os);
     case SAROS_OP_NAME: return saros_try_name(handle->os, op->size == 1, op->address);
@@ -276,6 +278,7 @@ static void polled(uring_driver *self, saros_handle *handle, int result, bool st
     saros_op *op = waits_for_poll(handle);
     bool      lent = op != NULL && saros_is_lent(op), again = handle->bits & TOLD;
     if (result >= 0) note(handle, MORE | TOLD, true);
+    if (result >= 0 && (result & (POLLPRI | POLLRDHUP | POLLHUP))) note(handle, STOPS, true);
     if (lent && result != -ECANCELED) saros_complete(self->loop, op, result < 0 ? saros_error_from_os(-result) : 0);
     if (!stays) poll_ended(self, handle);
     else if (again && !lent) end_poll(self, handle);
