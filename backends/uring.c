@@ -26,7 +26,8 @@
 
 enum {
     MOST = 1 << 30, /* bytes in one request, whose field has 32 bits */
-    LOOKS = 64,     /* in one wait: the kernel tells of some twenty things at a time, and who is behind them starves */
+    LOOKS = 64,     /* at the ring in one wait, while each brings a … */
+    PORTION = 16,   /* … or more: the kernel tells of some twenty things at a time, and who is behind them starves */
     NOBODY = -1     /* the place of a request whose end interests nobody */
 };
 /* handle->bits */
@@ -367,7 +368,7 @@ static void land(uring_driver *self, const struct io_uring_cqe *cqe) {
     else polled(self, flown->handle, cqe->res, stays);
 }
 
-static void reap(uring_driver *self) {
+static unsigned reap(uring_driver *self) {
     const struct io_uring_cqe *cqe;
     unsigned                   head, count = 0;
     io_uring_for_each_cqe(&self->ring.io, head, cqe) {
@@ -375,6 +376,7 @@ static void reap(uring_driver *self) {
         land(self, cqe);
     }
     io_uring_cq_advance(&self->ring.io, count);
+    return count;
 }
 
 /* The ring is of no use any more. It is given up before any buffer is handed back, and what flies ends; first the polls, so
@@ -402,10 +404,11 @@ static int uring_wait(void *driver, saros_time timeout) {
     if (self->behind) catch_up(self);
     int error = saros_ring_enter(&self->ring, self->behind ? 0 : timeout);
     if (saros_polled(self->loop)) saros_ring_read(&self->ring);
-    reap(self);
-    for (int looks = 0; error == 0 && looks < LOOKS && saros_ring_has_more(&self->ring); looks++) {
+    unsigned brought = reap(self);
+    for (int looks = 1; error == 0 && brought >= PORTION && looks < LOOKS && saros_ring_has_more(&self->ring);
+         looks++) {
         error = saros_ring_enter(&self->ring, 0);
-        reap(self);
+        brought = reap(self);
     }
     if (error == 0) error = self->broken;
     if (error < 0) return break_down(self, error);
