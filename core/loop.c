@@ -258,6 +258,8 @@ static saros_status enter(saros_loop *loop, const saros_limits *limits, bool lea
     if (loop->running) return (saros_status){.outcome = SAROS_BROKEN, .error = SAROS_EBUSY, .next = SAROS_FOREVER};
     if (loop->broken < 0) return (saros_status){.outcome = SAROS_BROKEN, .error = loop->broken, .next = SAROS_FOREVER};
     loop->running = true;
+    for (saros_guest *guest = leaves ? loop->guests : NULL; guest != NULL; guest = guest->next)
+        if (guest->stepping != NULL) guest->stepping(guest, loop);
     saros_status status = step(loop, limits, &begun);
     if (begun && leaves) look_again(loop, &status);
     if (limits->gc > 0) collect(loop, limits->gc);

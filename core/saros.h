@@ -263,6 +263,8 @@ struct saros_guest {
     saros_guest *next; /* the loop's */
     /* Within saros_limits.gc: collects a little garbage; is there more? */
     bool (*collect)(saros_guest *guest, saros_loop *loop);
+    /* saros_step was called and is about to begin; not for saros_run and saros_drain. May finish ops, and nothing else. */
+    void (*stepping)(saros_guest *guest, saros_loop *loop);
     /* saros_close was called. The guest has left; the loop still takes calls, but is not stepped any more: the moment to
      * abandon ops and close handles. */
     void (*closing)(saros_guest *guest, saros_loop *loop);

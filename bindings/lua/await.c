@@ -78,11 +78,18 @@ void saros_box(lua_State *L, saros_awaitable *is, int index) {
     is->boxed = true;
 }
 
+/* The loop that a future belongs to, if it still is open, else the one that runs. */
+static saros_rt *loop_of(const saros_lua *lua, const saros_future *future) {
+    for (saros_rt *rt = lua->loops; rt != NULL; rt = rt->next)
+        if (rt->id == future->loop && !rt->closing) return rt;
+    return lua->current != NULL ? lua->current : lua->attached;
+}
+
 /* Schedules the callbacks of the box on top: box.callbacks is a list of functions. */
 static void call_back(lua_State *L, const saros_awaitable *is, int index) {
     if (lua_getfield(L, -1, "callbacks") == LUA_TTABLE) {
         saros_lua  *lua = saros_state_slow(L);
-        saros_rt   *rt = is->task ? ((const saros_task *)is)->rt : lua->current != NULL ? lua->current : lua->attached;
+        saros_rt   *rt = is->task ? ((const saros_task *)is)->rt : loop_of(lua, (const saros_future *)is);
         lua_Integer count = luaL_len(L, -1);
         if (rt == NULL) luaL_error(L, "no loop is running that could call back (settle the future inside saros.run)");
         for (lua_Integer i = 1; i <= count; i++) {
@@ -199,12 +206,21 @@ static int await_on(lua_State *L, saros_awaitable *is, int index, const char *wh
     saros_task *task = saros_begin(L, what);
     if (is->fate != SAROS_PENDING) return saros_answer(L, task, saros_await_value(L, is, index));
     if (is == &task->is) return luaL_error(L, "%s: a task cannot await itself", what);
-    saros_task *other = (saros_task *)is;
-    if (is->task && other->rt != task->rt) return luaL_error(L, "%s: the task belongs to another loop", what);
+    saros_check_loop(L, is, task->rt, what);
     task->waits_for = SAROS_FOR_AWAITABLE;
     saros_wait_on(task, &is->waiters);
-    if (is->task && other->waits_for != SAROS_FOR_ANYTHING) saros_suspect(task);
+    if (is->task && ((const saros_task *)is)->waits_for != SAROS_FOR_ANYTHING) saros_suspect(task);
     return saros_suspend(L, task, index, await_k);
+}
+
+void saros_check_loop(lua_State *L, saros_awaitable *is, const saros_rt *rt, const char *what) {
+    if (is->task) {
+        if (((const saros_task *)is)->rt != rt) luaL_error(L, "%s: the task belongs to another loop", what);
+        return;
+    }
+    saros_future *future = (saros_future *)is;
+    if (future->loop == 0) future->loop = rt->id;
+    if (future->loop != rt->id) luaL_error(L, "%s: the future belongs to another loop", what);
 }
 
 int saros_await_on(lua_State *L, int index, const char *what) {

@@ -85,7 +85,7 @@ void saros_push_deadlock(lua_State *L, saros_rt *rt) {
 static saros_task *stuck_on(const saros_task *task) {
     if (task == NULL || !task->suspended || task->op.state != SAROS_FLYING || saros_is_cancelled(task)) return NULL;
     for (const saros_scope *scope = task->scope; scope != NULL; scope = scope->parent)
-        if (scope->deadline != SAROS_FOREVER) return NULL;
+        if (scope->tick.deadline != SAROS_FOREVER) return NULL;
     saros_task *owner = saros_lock_owner_of(task);
     return owner != NULL ? owner : saros_awaited_task(task);
 }

@@ -151,8 +151,9 @@ static void push_whom(lua_State *L, saros_task *task) {
 /* Pushes ", times out in 2.0 s", after the earliest deadline of the scopes that it is in; or "". */
 static void push_deadline(lua_State *L, const saros_task *task) {
     saros_time deadline = SAROS_FOREVER, now = saros_turn(task->rt->loop);
+    if (task->clock != 0) now = saros_task_now(task->rt, task);
     for (const saros_scope *scope = task->scope; scope != NULL; scope = scope->parent)
-        if (scope->deadline < deadline && !scope->left) deadline = scope->deadline;
+        if (scope->tick.deadline < deadline && !scope->left) deadline = scope->tick.deadline;
     char text[64] = "";
     if (deadline != SAROS_FOREVER)
         snprintf(text, sizeof text, ", times out in %.1f s", deadline > now ? (double)(deadline - now) / 1e9 : 0.0);

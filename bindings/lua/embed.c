@@ -25,6 +25,11 @@ static bool collect(saros_guest *guest, saros_loop *loop) {
     return !lua_gc(rt_of(guest)->lua->L, LUA_GCSTEP, 0);
 }
 
+static void stepping(saros_guest *guest, saros_loop *loop) {
+    (void)loop;
+    saros_stepping(rt_of(guest));
+}
+
 /* The host closes the loop before the state. */
 static void closing(saros_guest *guest, saros_loop *loop) {
     (void)loop;
@@ -48,6 +53,7 @@ int saros_lua_attach(lua_State *L, saros_loop *loop, unsigned flags) {
     saros_rt *rt = saros_state_slow(L)->attached;
     rt->guest.collect = collect;
     rt->guest.closing = closing;
+    rt->guest.stepping = stepping;
     saros_join(loop, &rt->guest);
     return 0;
 }

@@ -146,8 +146,7 @@ static void check_items(lua_State *L, const gather *all) {
     for (int i = 0; i < all->count; i++) {
         saros_awaitable *is = saros_to_awaitable(L, lua, FIRST + i);
         if (is == &all->task->is) luaL_error(L, "saros.gather: a task cannot await itself");
-        if (is != NULL && is->task && is->fate == SAROS_PENDING && ((saros_task *)(void *)is)->rt != all->task->rt)
-            luaL_error(L, "saros.gather: a task of another loop cannot be awaited");
+        if (is != NULL && is->fate == SAROS_PENDING) saros_check_loop(L, is, all->task->rt, "saros.gather");
         if (is != NULL || lua_isfunction(L, FIRST + i) || lua_type(L, FIRST + i) == LUA_TNUMBER) continue;
         if (luaL_getmetafield(L, FIRST + i, "__await") != LUA_TNIL) lua_pop(L, 1);
         else if (all->to_table) luaL_argerror(L, 1, lua_pushfstring(L, "element %d: %s", i + 1, expected));

@@ -79,6 +79,11 @@ saros_member *saros_group_add(lua_State *L, int first) {
     lua_pushvalue(L, first);
     lua_setiuservalue(L, -2, 1);
     saros_anchor(L, group->rt, member);
+    if (group->clocked) {
+        lua_getiuservalue(L, 1, 2);
+        saros_task_set_clock(L, task, -1);
+        lua_pop(L, 1);
+    }
     task->cancelled = cancelled;
     member->group = group;
     member->task = task;
@@ -291,7 +296,7 @@ static int group_close(lua_State *L) {
     saros_task *task = saros_begin_uncancelled(L, "closing a group");
     if (task != group->scope->task) return luaL_error(L, "a group is closed by the task that opened it");
     lua_settop(L, 2);
-    while (task->scope != group->scope) saros_scope_leave(task->scope); /* another group that nobody has closed */
+    saros_scope_leave_inner(group->scope); /* another group that nobody has closed */
     group->body_failed = !lua_isnil(L, 2);
     if (group->body_failed) with_traceback(L);
     else lua_settop(L, 1);
@@ -302,7 +307,7 @@ static int group_close(lua_State *L) {
 
 /* Options at 1. Pushes the group, open. */
 static void open_group(lua_State *L, saros_task *task) {
-    saros_group *group = saros_new(L, task->rt->lua, SAROS_T_GROUP, sizeof *group, 1);
+    saros_group *group = saros_new(L, task->rt->lua, SAROS_T_GROUP, sizeof *group, 2);
     int          object = lua_gettop(L);
     group->rt = task->rt;
     if (lua_istable(L, 1)) {
@@ -317,6 +322,11 @@ static void open_group(lua_State *L, saros_task *task) {
         int type = saros_option(L, 1, "name");
         luaL_argcheck(L, type == LUA_TNIL || type == LUA_TSTRING, 1, "option 'name': a string expected");
         lua_setiuservalue(L, object, 1);
+        if (saros_option(L, 1, "clock") != LUA_TNIL) {
+            saros_check_clock(L, lua_gettop(L), task->rt, "saros.group: option 'clock'");
+            group->clocked = true;
+        }
+        lua_setiuservalue(L, object, 2);
         lua_settop(L, object);
     }
     lua_pushvalue(L, object);
@@ -331,7 +341,7 @@ static void open_group(lua_State *L, saros_task *task) {
 
 /* saros.group([options,] [fn, ...]) -> fn's results | nil, reason, "ECANCELED" ; or the group, for a <close> variable */
 static int group(lua_State *L) {
-    static const char *const names[] = {"limit", "background", "name", NULL};
+    static const char *const names[] = {"limit", "background", "name", "clock", NULL};
     if (!lua_isfunction(L, 1)) {
         saros_check_options(L, 1, names);
         if (lua_isnone(L, 1)) lua_pushnil(L);
@@ -343,6 +353,8 @@ static int group(lua_State *L) {
     saros_task *task = saros_begin(L, "saros.group");
     bool        function = !lua_isnoneornil(L, 2);
     open_group(L, task);
+    saros_group *group = lua_touserdata(L, -1);
+    group->scope->bare = !function;
     if (!function) return 1;
     lua_pushvalue(L, -1);
     lua_replace(L, 1);

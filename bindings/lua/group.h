@@ -35,6 +35,7 @@ struct saros_group {
     size_t        limit;        /* of children that live; 0: none */
     size_t        promised;     /* places, to spawners that have been woken */
     size_t        body_at;      /* the body's own error comes after so many others */
+    bool          clocked;      /* user value 2 is the clock that its children follow */
     bool          background;   /* children do not keep it open */
     bool          body_failed;
     bool          waited; /* its end has suspended its task */

@@ -70,6 +70,7 @@ saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const saros_config *config,
     luaL_checkstack(L, 8, "saros.loop");
     saros_rt *rt = saros_new(L, lua, SAROS_T_LOOP, sizeof *rt, 1);
     rt->lua = lua;
+    rt->id = ++lua->opened;
     rt->L = lua->L;
     rt->report_after = REPORT_AFTER;
     rt->self = LUA_NOREF;
@@ -119,6 +120,8 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);
     saros_scopes_free(rt);
     saros_abandon(loop, &rt->suspicion);
+    saros_clocks_close(rt);
+    saros_steps_close(rt);
     free_lists(rt);
     saros_leave(loop, &rt->guest);
     rt->loop = NULL;
@@ -135,13 +138,13 @@ static int run_core(lua_State *L, saros_rt *rt) {
     lua_State  *outer_L = rt->L;
     saros_loop *outer = rt->lua->innermost;
     rt->L = L;
-    rt->running = true;
+    rt->running = rt->runs_itself = true;
     rt->lua->innermost = rt->loop;
     int error = saros_run(rt->loop);
     rt->lua->innermost = outer;
     while (atomic_load(&rt->lua->knocking) > 0) {
     } /* another thread's handler: a few instructions, as at the core's door */
-    rt->running = false;
+    rt->running = rt->runs_itself = false;
     rt->L = outer_L;
     return error;
 }
@@ -350,6 +353,7 @@ static int loop_step(lua_State *L) {
     lua_State *outer = rt->L;
     rt->L = L;
     rt->running = true;
+    if (rt->owned) saros_stepping(rt); /* else it is the loop's guest, and is told by it */
     saros_status status = saros_step(rt->loop, &(saros_limits){.wait = wait});
     rt->running = rt->stopped_by_script = false;
     rt->L = outer;
@@ -388,6 +392,7 @@ static int loop_gc(lua_State *L) {
         saros_stream_forget_buffer(stream);
         if (stream->closing != NULL) saros_abandon(rt->loop, &stream->close);
     }
+    saros_clocks_close(rt);
     free_lists(rt);
     rt->idle = NULL;
     return 0;

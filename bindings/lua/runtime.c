@@ -262,9 +262,13 @@ static int module_new(lua_State *L) {
     saros_open_task(L);
     saros_open_await(L);
     saros_open_scope(L);
+    saros_open_timeout(L);
     saros_open_gather(L);
     saros_open_group(L);
     saros_open_time(L);
+    saros_open_every(L);
+    saros_open_clock(L);
+    saros_open_locals(L);
     saros_open_queue(L);
     saros_open_error(L);
     saros_open_net(L);

@@ -18,6 +18,8 @@ typedef struct saros_rt     saros_rt;
 typedef struct saros_task   saros_task;
 typedef struct saros_stream saros_stream;
 typedef struct saros_call   saros_call;
+typedef struct saros_clock  saros_clock;
+typedef struct saros_waiter saros_waiter;
 
 /* The kinds of userdata, by the index of their metatable. */
 enum saros_type {
@@ -37,6 +39,7 @@ enum saros_type {
     SAROS_T_START,
     SAROS_T_GUARD,
     SAROS_T_PLACE,
+    SAROS_T_CLOCK,
     SAROS_TYPES
 };
 
@@ -51,6 +54,7 @@ struct saros_lua {
     const void           *meta[SAROS_TYPES]; /* lua_topointer of each metatable: a type check without a look-up, … */
     int                   meta_ref[SAROS_TYPES]; /* … and where it is in the registry */
     uint32_t              tasks;                 /* spawned so far; for names */
+    uint32_t              opened;                /* loops so far */
     uint64_t              scopes;                /* opened so far */
     const char           *last_place;            /* spawn.c: the name of the chunk that spawned last */
     uint32_t              places;                /* how many such names are kept */
@@ -101,6 +105,15 @@ struct saros_rt {
     size_t        reported; /* errors that nobody awaited */
     saros_worker *idle;     /* coroutines that have ended well */
     uint32_t      idle_count;
+    saros_clock **clocks; /* the script's own, from place 1 on; NULL where one has gone */
+    uint32_t      clock_room;
+    uint32_t      id;                         /* never used again, as its address may be */
+    uint32_t      eager;                      /* first steps in progress inside calls of spawn_now */
+    saros_waiter *next_step;                  /* tasks that wait for the host's next step */
+    bool          step_held;                  /* … for which the loop counts as not done */
+    bool          runs_itself;                /* no host steps it */
+    saros_time    stepped;                    /* when the host's latest step began */
+    uint64_t      steps;                      /* of the host's */
     saros_world  *world;                      /* NULL: the system's */
     saros_guest   guest;                      /* an attached one's place on its loop */
     int           self, tables[SAROS_TABLES]; /* in the registry: the userdata; what it keeps alive */
@@ -181,6 +194,8 @@ void saros_push_deadlock(lua_State *L, saros_rt *rt);          /* what to say wh
 
 /* ---- time.c, error.c ------------------------------------------------------------------------------------------ */
 
+void saros_stepping(saros_rt *rt);                              /* its host is about to step it */
+void saros_steps_close(saros_rt *rt);                           /* its loop closes; no task lives */
 void saros_call_soon(lua_State *L, saros_rt *rt, int nargs);    /* function and arguments on top, popped */
 void saros_calls_cancel(saros_rt *rt);                          /* its loop closes: none of them runs any more */
 int  saros_raise(lua_State *L, int code, const char *message);  /* an error object; does not return */
@@ -195,9 +210,13 @@ void saros_open_spawn(lua_State *L);
 void saros_open_task(lua_State *L);
 void saros_open_await(lua_State *L);
 void saros_open_scope(lua_State *L);
+void saros_open_timeout(lua_State *L);
 void saros_open_gather(lua_State *L);
 void saros_open_group(lua_State *L);
 void saros_open_time(lua_State *L);
+void saros_open_every(lua_State *L);
+void saros_open_clock(lua_State *L);
+void saros_open_locals(lua_State *L);
 void saros_open_queue(lua_State *L);
 void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);

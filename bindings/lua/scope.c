@@ -1,4 +1,4 @@
-/* scope.c: what can be cancelled together: scopes, timeouts, shields, and the error that a cancellation is.
+/* scope.c: what can be cancelled together: scopes, how they stand in each other, and the error that a cancellation is.
  *
  * Cancellation is a state and not an event: once a scope is cancelled, every await in it raises until the scope is
  * left (trio's level-triggered cancellation; semantics 47). The error belongs to its scope, and only that scope takes
@@ -14,12 +14,7 @@
 
 enum { MOST_SWALLOWED = 100 /* times a cancellation is raised before its task must give way */ };
 
-typedef struct scope_object { /* SAROS_T_SCOPE: what the script holds */
-    saros_scope *scope;       /* NULL once it was left */
-    bool         cancelled, expired;
-} scope_object;
-
-typedef struct cancelled_object { /* SAROS_T_CANCELLED: the error; user value 1 is the reason */
+typedef struct cancelled_object { /* SAROS_T_CANCELLED: the error; user values: the reason, what was cancelled */
     const void *owner;            /* the scope or task whose cancellation it is, … */
     uint64_t    id;               /* … and which one of those that have been at this address */
 } cancelled_object;
@@ -79,6 +74,22 @@ void saros_push_reason(lua_State *L, const saros_task *task) {
     else lua_pushnil(L);
 }
 
+saros_scope_object *saros_scope_name(lua_State *L, saros_scope *scope) {
+    saros_scope_object *object = saros_new(L, scope->rt->lua, SAROS_T_SCOPE, sizeof *object, 0);
+    lua_pushvalue(L, -1);
+    saros_anchor(L, scope->rt, (const char *)scope + 2);
+    object->scope = scope;
+    return scope->object = object;
+}
+
+/* Pushes an open scope as the script knows it, as a group where it is one's; false: it has no name, and nothing. */
+static bool push_scope(lua_State *L, saros_scope *scope) {
+    if (scope->group != NULL) saros_push_anchored(L, scope->rt, scope->group);
+    else if (scope->object != NULL) saros_push_anchored(L, scope->rt, (const char *)scope + 2);
+    else return false;
+    return true;
+}
+
 static void keep_reason(lua_State *L, saros_rt *rt, const void *at, int arg) {
     if (lua_isnoneornil(L, arg)) return;
     lua_pushvalue(L, arg);
@@ -102,11 +113,15 @@ int saros_raise_cancelled(lua_State *L, saros_task *task) {
         saros_requeue(task);
         return saros_suspend(L, task, 0, raise_k);
     }
-    cancelled_object *error = saros_new(L, task->rt->lua, SAROS_T_CANCELLED, sizeof *error, 1);
+    cancelled_object *error = saros_new(L, task->rt->lua, SAROS_T_CANCELLED, sizeof *error, 2);
     error->owner = who.at;
     error->id = who.id;
     push_reason_of(L, task->rt, who);
     lua_setiuservalue(L, -2, 1);
+    bool named = true;
+    if (who.scope == NULL) saros_task_push(L, (saros_task *)who.at);
+    else named = push_scope(L, (saros_scope *)who.scope);
+    if (named) lua_setiuservalue(L, -2, 2);
     return lua_error(L);
 }
 
@@ -126,13 +141,24 @@ static int cancelled_tostring(lua_State *L) {
     return 1;
 }
 
-/* saros.is_cancelled(err) -> true, reason | false. */
+/* saros.is_cancelled(err) -> scope, reason | false. The scope is a task where that was cancelled itself, and true where
+ * there is none to be had: a host's, or one that was left before anybody asked for it. */
 static int is_cancelled(lua_State *L) {
-    if (saros_test(L, saros_state(L), 1, SAROS_T_CANCELLED) == NULL) {
+    saros_lua              *lua = saros_state(L);
+    const saros_task       *task = lua->current != NULL ? lua->current->task : NULL;
+    const cancelled_object *error = saros_test(L, lua, 1, SAROS_T_CANCELLED);
+    lua_settop(L, 1);
+    if (error == NULL) {
         lua_pushboolean(L, 0);
         return 1;
     }
-    lua_pushboolean(L, 1);
+    if (lua_getiuservalue(L, 1, 2) == LUA_TNIL) {
+        saros_scope *scope = (saros_scope *)error->owner;
+        bool         open = task != NULL && in_chain(task, scope, error->id) && !scope->host;
+        if (!open) lua_pushboolean(L, 1);
+        else if (!push_scope(L, scope)) saros_scope_name(L, scope); /* a timeout's or a shield's: made when asked for */
+        lua_replace(L, 2);
+    }
     lua_getiuservalue(L, 1, 1);
     return 2;
 }
@@ -187,9 +213,16 @@ static void timer_told(saros_loop *loop, saros_op *op, int64_t result) {
         free_scope(loop, scope); /* only a group's has children, and that has no timer */
         return;
     }
-    if (result < 0 ||
-        scope->deadline > saros_now(loop)) { /* the deadline was moved, perhaps while this was on its way */
-        if (scope->deadline != SAROS_FOREVER) saros_timer(loop, op, scope->deadline);
+    if (result < 0 || scope->tick.deadline > saros_task_now(scope->rt, scope->task)) {
+        /* the deadline was moved, perhaps while this was on its way */
+        scope->due = false;
+        if (scope->tick.deadline != SAROS_FOREVER) saros_tick_start(loop, &scope->tick);
+        return;
+    }
+    if (!scope->due) { /* once more through the queue: whatever has its result in this turn, wins */
+        scope->due = true;
+        saros_expect(loop, op);
+        saros_complete(loop, op, 0);
         return;
     }
     scope->expired = true;
@@ -203,18 +236,14 @@ saros_scope *saros_scope_open(saros_task *task, saros_time timeout) {
     *scope = (saros_scope){.rt = task->rt,
                            .id = ++task->rt->lua->scopes,
                            .timer.done = timer_told,
-                           .deadline = saros_later(loop, timeout)};
-    if (scope->deadline != SAROS_FOREVER && saros_timer(loop, &scope->timer, scope->deadline) < 0) {
+                           .tick.clock = saros_task_clock(task),
+                           .tick.deadline = saros_task_later(task, timeout)};
+    scope->tick.op = &scope->timer;
+    if (scope->tick.deadline != SAROS_FOREVER && saros_tick_start(loop, &scope->tick) < 0) {
         free_scope(loop, scope);
         return NULL;
     }
     saros_scope_enter(scope, task);
-    return scope;
-}
-
-static saros_scope *open_scope(lua_State *L, saros_task *task, saros_time timeout) {
-    saros_scope *scope = saros_scope_open(task, timeout);
-    if (scope == NULL) luaL_error(L, "saros.scope: not enough memory");
     return scope;
 }
 
@@ -224,21 +253,34 @@ void saros_scope_enter(saros_scope *scope, saros_task *task) {
     task->scope = scope;
 }
 
-/* Takes it out of its task's chain, together with what is still open inside (closed by an error). */
+/* What was opened with a function is left when that ends, and not before. */
+void saros_scope_leave_inner(saros_scope *scope) {
+    for (saros_scope *inner = scope->task->scope, *next; inner != scope; inner = next) {
+        next = inner->parent;
+        if (inner->bare) saros_scope_leave(inner);
+    }
+}
+
+/* Takes it out of its task's chain, wherever it stands there, together with what is bare inside. */
 void saros_scope_leave(saros_scope *scope) {
     saros_loop *loop = scope->rt->loop;
     saros_task *task = scope->task;
-    while (task->scope != scope) saros_scope_leave(task->scope); /* a group that nobody has closed */
+    saros_scope_leave_inner(scope);
     if (scope->group != NULL) saros_group_over(scope->group);
-    task->scope = scope->parent;
+    saros_scope **link = &task->scope;
+    while (*link != scope) link = &(*link)->parent;
+    *link = scope->parent;
     scope->left = true;
     task->raised = 0;
-    if (scope->object != NULL) *scope->object = (scope_object){NULL, scope->cancelled, scope->expired};
+    if (scope->object != NULL) {
+        *scope->object = (saros_scope_object){NULL, scope->cancelled, scope->expired};
+        saros_drop(scope->rt, (const char *)scope + 2);
+    }
     if (scope->cancelled) saros_drop(scope->rt, (const char *)scope + 1);
     scope->task = NULL; /* children that are left are cancelled: the way outwards ends here */
     scope->parent = NULL;
     scope->released = true;
-    if (saros_timer_stop(loop, &scope->timer) && scope->tasks == 0) free_scope(loop, scope);
+    if (saros_tick_stop(loop, &scope->tick) && scope->tasks == 0) free_scope(loop, scope);
 }
 
 static void free_host_scope(saros_scope *scope) {
@@ -260,7 +302,7 @@ void saros_scope_forget(saros_task *task) {
     if (task->cancelled) saros_drop(task->rt, (const char *)task + 1);
 }
 
-/* ---- scope, timeout, shield ----------------------------------------------------------------------------------- */
+/* ---- whose cancellation it is ---------------------------------------------------------------------------------- */
 
 bool saros_scope_owns(lua_State *L, const saros_scope *scope, int index) {
     cancelled_object *error = saros_test(L, saros_state_slow(L), index, SAROS_T_CANCELLED);
@@ -271,129 +313,6 @@ void saros_push_cancel_reason(lua_State *L, int index) {
     if (lua_getiuservalue(L, index, 1) != LUA_TNIL) return;
     lua_pop(L, 1);
     lua_pushliteral(L, "cancelled");
-}
-
-/* Stack: 1 the scope's object or nil, then the results, or one error. ctx: the scope. */
-static int scope_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_scope *scope = (saros_scope *)ctx;
-    bool         expired = scope->expired;
-    bool         mine = status != LUA_OK && status != LUA_YIELD && saros_scope_owns(L, scope, -1);
-    saros_scope_leave(scope);
-    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
-    if (!mine) return lua_error(L);
-    lua_pushnil(L);
-    if (expired) {
-        lua_pushliteral(L, "timed out");
-        lua_pushliteral(L, "ETIMEDOUT");
-    } else {
-        saros_push_cancel_reason(L, -2);
-        lua_pushliteral(L, "ECANCELED");
-    }
-    return 3;
-}
-
-/* The message handler stood at 2. */
-static int handled_k(lua_State *L, int status, lua_KContext ctx) {
-    lua_remove(L, 2);
-    return scope_k(L, status, ctx);
-}
-
-/* Stack: 1 object or nil, 2 function, then its arguments. The handler keeps the traceback of an error that only passes
- * through the scope. */
-static int enter(lua_State *L, saros_scope *scope) {
-    lua_pushcfunction(L, saros_traceback);
-    lua_insert(L, 2);
-    int status = lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, (lua_KContext)scope, handled_k);
-    return handled_k(L, status, (lua_KContext)scope);
-}
-
-/* saros.timeout(seconds, fn, ...) */
-static int timeout(lua_State *L) {
-    saros_time seconds = lua_isnoneornil(L, 1) ? SAROS_FOREVER : saros_seconds(L, 1);
-    luaL_checktype(L, 2, LUA_TFUNCTION);
-    saros_task *task = saros_begin(L, "saros.timeout");
-    lua_pushnil(L);
-    lua_replace(L, 1);
-    return enter(L, open_scope(L, task, seconds));
-}
-
-/* saros.shield(fn, ...): cancellation from outside is held back until fn has returned. */
-static int shield(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    saros_task *task = saros_begin_uncancelled(L, "saros.shield");
-    lua_pushnil(L);
-    lua_insert(L, 1);
-    saros_scope *scope = open_scope(L, task, SAROS_FOREVER);
-    scope->shield = true;
-    return enter(L, scope);
-}
-
-/* saros.scope([options,] fn, ...): fn(scope, ...) */
-static int scope(lua_State *L) {
-    static const char *const names[] = {"timeout", "shield", NULL};
-    saros_time               seconds = SAROS_FOREVER;
-    bool                     shielded = false;
-    if (lua_istable(L, 1) && !lua_isnone(L, 2)) {
-        saros_check_options(L, 1, names);
-        if (saros_option(L, 1, "timeout") != LUA_TNIL) {
-            luaL_argcheck(L, lua_isnumber(L, -1), 1, "option 'timeout': number expected");
-            seconds = saros_seconds(L, lua_gettop(L));
-        }
-        saros_option(L, 1, "shield");
-        shielded = lua_toboolean(L, -1);
-        lua_pop(L, 2);
-        lua_remove(L, 1);
-    }
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    saros_task   *task = saros_begin_uncancelled(L, "saros.scope");
-    scope_object *object = saros_new(L, saros_state(L), SAROS_T_SCOPE, sizeof *object, 0);
-    lua_insert(L, 1); /* object, fn, … */
-    lua_pushvalue(L, 1);
-    lua_insert(L, 3); /* object, fn, object, … */
-    object->scope = open_scope(L, task, seconds);
-    object->scope->shield = shielded;
-    object->scope->object = object;
-    return enter(L, object->scope);
-}
-
-/* ---- a scope in a script's hand ------------------------------------------------------------------------------- */
-
-static int scope_cancel(lua_State *L) {
-    scope_object *object = saros_check(L, 1, SAROS_T_SCOPE);
-    saros_scope  *open = object->scope;
-    if (open != NULL && !open->cancelled) {
-        keep_reason(L, open->rt, open, 2);
-        saros_scope_end(open, NULL);
-    }
-    lua_pushboolean(L, open != NULL);
-    return 1;
-}
-
-/* scope:deadline() -> t or nil ; scope:deadline(t), scope:deadline(false) */
-static int scope_deadline(lua_State *L) {
-    scope_object *object = saros_check(L, 1, SAROS_T_SCOPE);
-    saros_scope  *open = object->scope;
-    if (!lua_isnone(L, 2)) {
-        if (open == NULL) return luaL_error(L, "deadline: the scope was left");
-        open->deadline = lua_toboolean(L, 2) ? saros_seconds(L, 2) : SAROS_FOREVER;
-        if (open->timer.state != SAROS_IDLE) saros_cancel(open->rt->loop, &open->timer); /* told, then set anew */
-        else if (open->deadline != SAROS_FOREVER) saros_timer(open->rt->loop, &open->timer, open->deadline);
-    }
-    if (open == NULL || open->deadline == SAROS_FOREVER) lua_pushnil(L);
-    else lua_pushnumber(L, (lua_Number)open->deadline / 1e9);
-    return 1;
-}
-
-static int scope_expired(lua_State *L) {
-    scope_object *object = saros_check(L, 1, SAROS_T_SCOPE);
-    lua_pushboolean(L, object->scope != NULL ? object->scope->expired : object->expired);
-    return 1;
-}
-
-static int scope_cancelled(lua_State *L) {
-    scope_object *object = saros_check(L, 1, SAROS_T_SCOPE);
-    lua_pushboolean(L, object->scope != NULL ? object->scope->cancelled : object->cancelled);
-    return 1;
 }
 
 /* task:cancel([reason]) -> was it still alive? */
@@ -415,7 +334,8 @@ saros_scope *saros_scope_new(lua_State *L) {
     if (rt == NULL) return NULL;
     saros_scope *scope = saros_realloc(rt->loop, NULL, 0, sizeof *scope);
     if (scope == NULL) return NULL;
-    *scope = (saros_scope){.rt = rt, .id = ++lua->scopes, .host = true, .deadline = SAROS_FOREVER, .next = rt->scopes};
+    *scope =
+        (saros_scope){.rt = rt, .id = ++lua->scopes, .host = true, .tick.deadline = SAROS_FOREVER, .next = rt->scopes};
     if (rt->scopes != NULL) rt->scopes->prev = scope;
     return rt->scopes = scope;
 }
@@ -440,15 +360,8 @@ void saros_scopes_free(saros_rt *rt) {
 }
 
 void saros_open_scope(lua_State *L) {
-    static const luaL_Reg methods[] = {{"cancel", scope_cancel},
-                                       {"deadline", scope_deadline},
-                                       {"expired", scope_expired},
-                                       {"cancelled", scope_cancelled},
-                                       {NULL, NULL}};
     static const luaL_Reg cancelled_meta[] = {{"__tostring", cancelled_tostring}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {
-        {"scope", scope}, {"timeout", timeout}, {"shield", shield}, {"is_cancelled", is_cancelled}, {NULL, NULL}};
-    saros_type_make(L, SAROS_T_SCOPE, "saros.scope", methods, NULL);
+    static const luaL_Reg functions[] = {{"is_cancelled", is_cancelled}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_CANCELLED, "saros.cancelled", NULL, cancelled_meta);
     saros_add(L, functions);
 }

@@ -9,7 +9,12 @@
 
 #include "bindings/lua/task.h"
 
-enum { MOST_PLACES = 1000, MOST_ARGUMENTS = 250, SURE_ROOM = 8 /* stack slots that a C function need not ask for */ };
+enum {
+    MOST_PLACES = 1000,
+    MOST_ARGUMENTS = 250,
+    MOST_EAGER = 16,
+    SURE_ROOM = 8 /* stack slots that a C function need not ask for */
+};
 
 /* ---- where a task was spawned --------------------------------------------------------------------------------- */
 
@@ -65,12 +70,12 @@ static int new_worker(lua_State *L) {
 
 /* ---- spawn, begin, release ------------------------------------------------------------------------------------ */
 
-saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope) {
+static saros_task *make_task(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope) {
     int first = lua_gettop(L) - nargs; /* the function */
     if (rt->loop == NULL) luaL_error(L, "saros.spawn: the loop is closed");
     if (nargs > MOST_ARGUMENTS) luaL_error(L, "saros.spawn: too many arguments (at most 250)");
     if (nargs > SURE_ROOM) luaL_checkstack(L, 8, "saros.spawn");
-    saros_task *task = saros_new(L, rt->lua, SAROS_T_TASK, sizeof *task, 1 + nargs);
+    saros_task *task = saros_new(L, rt->lua, SAROS_T_TASK, sizeof *task, 1 + nargs), *by = rt->task;
     for (int i = 0; i <= nargs; i++) { /* they wait in the task's user values */
         lua_pushvalue(L, first + i);
         lua_setiuservalue(L, -2, 1 + i);
@@ -82,20 +87,46 @@ saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scop
     task->is.task = true;
     task->rt = rt;
     task->start = slot;
-    task->args = (uint16_t)nargs;
+    task->args = (uint8_t)nargs;
     task->id = ++rt->lua->tasks;
     task->scope = scope;
     if (scope != NULL) scope->tasks++; /* a host's */
     task->op.done = saros_task_told;
-    task->host = rt->task != NULL ? rt->task->host : 0;
     task->since = (uint32_t)(saros_turn(rt->loop) >> SAROS_SINCE_BITS);
+    if (by != NULL) {
+        task->host = by->host;
+        task->parent = by->id;
+        if (by->heirloom != 0) saros_inherit(L, task, by);
+    }
     task->cancelled = rt->closing; /* too late to begin anything */
     task->prev = rt->last;
     if (rt->last != NULL) rt->last->next = task;
     else rt->first = task;
     rt->last = task;
     rt->live++;
+    return task;
+}
+
+saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope) {
+    saros_task *task = make_task(L, rt, nargs, scope);
     saros_requeue(task);
+    return task;
+}
+
+/* Meanwhile L is who runs the loop: what is resumed from it counts on top of its C stack. Each level takes some of the
+ * 200 that Lua has, so their number is bounded; a task that is not begun here waits its turn like any other. */
+saros_task *saros_spawn_now(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope) {
+    saros_task *task = make_task(L, rt, nargs, scope);
+    if (rt->eager == MOST_EAGER) {
+        saros_requeue(task);
+        return task;
+    }
+    lua_State *outer = rt->L;
+    rt->L = L;
+    rt->eager++;
+    saros_task_step(rt, task);
+    rt->eager--;
+    rt->L = outer;
     return task;
 }
 
@@ -150,8 +181,8 @@ static int guard(lua_State *L) {
 bool saros_task_begin(saros_rt *rt, saros_task *task) {
     lua_State *L = rt->L;
     int        args = task->args;
-    if (rt->idle_count == 0 && !saros_protected(rt, new_worker, rt, "saros.spawn")) return false;
     if (!rt->lua->installed && !saros_protected(rt, guard, task, "saros.spawn")) return false;
+    if (rt->idle_count == 0 && !saros_protected(rt, new_worker, rt, "saros.spawn")) return false;
     saros_worker worker = rt->idle[rt->idle_count - 1];
     if (!lua_checkstack(L, args + 8) || (args > SURE_ROOM && !lua_checkstack(worker.co, args + 8))) return false;
     rt->idle_count--;
@@ -194,6 +225,7 @@ void saros_task_release(saros_rt *rt, saros_task *task, bool well) {
     else rt->last = task->prev;
     task->next = task->prev = NULL;
     rt->live--;
+    if (task->heirloom != 0) saros_disinherit(task);
     if (task->start != 0) saros_slot_clear(rt, SAROS_STARTS, task->start);
     task->start = 0;
     if (co == NULL) return;

@@ -197,6 +197,10 @@ void saros_task_told(saros_loop *loop, saros_op *op, int64_t result) {
         saros_task_forget(task);
         return;
     }
+    saros_task_step(rt, task);
+}
+
+void saros_task_step(saros_rt *rt, saros_task *task) {
     if (task->co != NULL) step(rt, task, 0);
     else if (saros_task_begin(rt, task)) step(rt, task, 3 + task->args);
     else break_task(rt, task);
@@ -352,6 +356,12 @@ static int spawn(lua_State *L) {
     return 1;
 }
 
+static int spawn_now(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    saros_spawn_now(L, saros_loop_now(L, "saros.spawn_now"), lua_gettop(L) - 1, NULL);
+    return 1;
+}
+
 /* For the parts written in Lua: like spawn, but nobody will await it: its error is reported at once. */
 static int spawn_background(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -420,6 +430,7 @@ void saros_open_task(lua_State *L) {
         {"name", method_name}, {"set_name", method_set_name}, {"traceback", method_traceback}, {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__tostring", task_tostring}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"spawn", spawn},
+                                         {"spawn_now", spawn_now},
                                          {"_spawn_background", spawn_background},
                                          {"current_task", current_task},
                                          {"all_tasks", all_tasks},

@@ -11,7 +11,6 @@
 #include "bindings/lua/runtime.h"
 
 typedef struct saros_future saros_future;
-typedef struct saros_waiter saros_waiter;
 
 /* ---- what can be awaited -------------------------------------------------------------------------------------- */
 
@@ -35,6 +34,7 @@ typedef struct saros_awaitable {
 
 struct saros_future {
     saros_awaitable is;
+    uint32_t        loop; /* the id of the first on which it was awaited: it belongs to that; 0: not yet */
 };
 
 struct saros_task {
@@ -47,19 +47,22 @@ struct saros_task {
     saros_scope    *scope;       /* the innermost that is open */
     const char     *place;       /* spawned where: a chunk's name that rt keeps, … */
     int             line;
-    uint32_t        id, slot;   /* slot: in the table of threads */
-    uint32_t        start;      /* in the table of starts; 0 once its coroutine's stack keeps it alive */
-    uint32_t        since;      /* it waits, or is there: saros_turn >> SAROS_SINCE_BITS */
-    uint16_t        args;       /* kept in user values 2… until it begins */
-    bool            cancelled;  /* its own outermost scope is */
-    bool            suspended;  /* by an await of ours, and not by somebody's coroutine.yield */
-    bool            handed_out; /* the script has seen its coroutine: it is not used again */
-    bool            swallows;   /* that it does was reported */
-    bool            report_now; /* nobody will await it: an error is told at once */
-    uint8_t         at_hand;    /* awaits in a row that did not suspend */
-    uint8_t         raised;     /* times that its cancellation was raised, to notice who swallows it */
-    uint8_t         waits_for;  /* enum saros_waits_for: whose list `wait` is in, where that tells something */
-    uint16_t        host;       /* of a simulated world: where it is, as whoever spawned it; 0: the world's first */
+    uint32_t        id, slot;       /* slot: in the table of threads */
+    uint32_t        parent;         /* the id of the task that spawned it; 0: none */
+    uint32_t        start;          /* in the table of starts; 0 once its coroutine's stack keeps it alive */
+    uint32_t        since;          /* it waits, or is there: saros_turn >> SAROS_SINCE_BITS */
+    uint16_t        clock;          /* that its times follow: a place in rt->clocks; 0: the loop's */
+    uint8_t         args;           /* kept in user values 2… until it begins */
+    bool            cancelled;      /* its own outermost scope is */
+    bool            suspended;      /* by an await of ours, and not by somebody's coroutine.yield */
+    bool            handed_out;     /* the script has seen its coroutine: it is not used again */
+    bool            swallows : 1;   /* that it does was reported */
+    bool            report_now : 1; /* nobody will await it: an error is told at once */
+    uint8_t         heirloom : 3;   /* enum: what those that it spawns inherit */
+    uint8_t         waits_for;      /* enum saros_waits_for: whose list `wait` is in, where that tells something */
+    uint8_t         at_hand;        /* awaits in a row that did not suspend */
+    uint8_t         raised;         /* times that its cancellation was raised, to notice who swallows it */
+    uint16_t        host;           /* of a simulated world: where it is, as whoever spawned it; 0: the world's first */
 };
 
 enum { SAROS_SINCE_BITS = 24 /* a unit is 17 ms, good for two years */ };
@@ -85,29 +88,52 @@ static inline saros_task *saros_lock_owner_of(const saros_task *task) {
     return waits ? ((saros_owned *)(void *)task->wait.list)->owner : NULL;
 }
 
+/* task->heirloom, bits: most tasks have none, and pay for looking at this alone. */
+enum { SAROS_HAS_CLOCK = 1, SAROS_INHERITS_LOCALS = 2, SAROS_OWNS_LOCALS = 4 };
+
+/* ---- timers ---------------------------------------------------------------------------------------------------- */
+
+/* A timer that follows a clock of the script's own, or the loop's. */
+typedef struct saros_tick {
+    saros_waiter wait;     /* among those of its clock */
+    saros_op    *op;       /* told as a timer's is */
+    saros_clock *clock;    /* NULL: the loop's */
+    saros_time   deadline; /* as the clock shows it */
+} saros_tick;
+
 /* ---- scopes --------------------------------------------------------------------------------------------------- */
 
+/* SAROS_T_SCOPE: what the script holds; anchored while the scope is open. */
+typedef struct saros_scope_object {
+    saros_scope *scope; /* NULL once it was left */
+    bool         cancelled, expired;
+} saros_scope_object;
+
 struct saros_scope {
-    saros_scope         *parent;
-    saros_rt            *rt;
-    saros_task          *task;  /* whose it is; NULL: a host's, shared by the tasks spawned in it; or left */
-    struct saros_group  *group; /* the group whose it is, shared by its children; NULL: none */
-    saros_scope         *todo;  /* the next one whose children are to be looked at */
-    uint64_t             id;    /* never used again, as its address may be */
-    saros_op             timer;
-    saros_time           deadline;    /* SAROS_FOREVER: none */
-    struct scope_object *object;      /* the script's end of it; NULL: none */
-    saros_scope         *next, *prev; /* the host's scopes of rt */
-    bool                 cancelled, expired, shield, left, host, released;
-    size_t               tasks;      /* of a host's or a group's: those that were spawned in it and live */
-    const char          *why;        /* it was cancelled, in words of ours or of the host; NULL: see below */
-    char                 reason[64]; /* of a host's cancel; a script's is a Lua value kept under the scope's address */
+    saros_scope        *parent;
+    saros_rt           *rt;
+    saros_task         *task;  /* whose it is; NULL: a host's, shared by the tasks spawned in it; or left */
+    struct saros_group *group; /* the group whose it is, shared by its children; NULL: none */
+    saros_scope        *todo;  /* the next one whose children are to be looked at */
+    uint64_t            id;    /* never used again, as its address may be */
+    saros_op            timer;
+    saros_tick          tick;        /* its deadline, on the task's clock; SAROS_FOREVER: none */
+    saros_scope_object *object;      /* the script's end of it; NULL: none */
+    saros_scope        *next, *prev; /* the host's scopes of rt */
+    bool                cancelled, expired, shield, left, host, released;
+    bool                due;   /* its deadline has come, in this very turn */
+    bool                bare;  /* opened without a function: it ends where it is closed, or with what is around it */
+    size_t              tasks; /* of a host's or a group's: those that were spawned in it and live */
+    const char         *why;   /* it was cancelled, in words of ours or of the host; NULL: see below */
+    char                reason[64]; /* of a host's cancel; a script's is a Lua value kept under the scope's address */
 };
 
 /* ---- spawn.c -------------------------------------------------------------------------------------------------- */
 
 /* Spawns the function and nargs arguments on top of the stack; leaves the task in their place. */
 saros_task *saros_spawn(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope);
+/* The same, and its first step is taken inside the call, if not too many such are in progress. */
+saros_task *saros_spawn_now(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope);
 /* Moves a task that has not begun onto a coroutine, ready for its first resume. False: no memory. Cannot raise. */
 bool saros_task_begin(saros_rt *rt, saros_task *task);
 /* It has suspended: from now on its coroutine's stack keeps it alive. */
@@ -117,6 +143,7 @@ void saros_task_release(saros_rt *rt, saros_task *task, bool well);
 
 /* ---- task.c --------------------------------------------------------------------------------------------------- */
 
+void saros_task_step(saros_rt *rt, saros_task *task);                 /* one step; the first begins it */
 int  saros_task_body(lua_State *co);                                  /* what runs in a task's coroutine */
 void saros_task_told(saros_loop *loop, saros_op *op, int64_t result); /* its op's done */
 /* The first thing in every awaiting function: the running task, allowed to suspend, not cancelled; else raises. */
@@ -155,9 +182,11 @@ void        saros_wake_all(saros_waiter **list, int64_t result);
 /* The table of user value 1, made where there is none. index: the userdata. Pushes it. */
 void saros_box(lua_State *L, saros_awaitable *is, int index);
 /* Ends an awaitable with n values on top (popped): results, or one error value. May raise only before it changes. */
-void             saros_settle(lua_State *L, saros_awaitable *is, int index, enum saros_fate fate, int n);
-int              saros_await_value(lua_State *L, saros_awaitable *is, int index);       /* pushes results, or raises */
-int              saros_push_values(lua_State *L, const saros_awaitable *is, int index); /* results, or the error */
+void saros_settle(lua_State *L, saros_awaitable *is, int index, enum saros_fate fate, int n);
+int  saros_await_value(lua_State *L, saros_awaitable *is, int index);       /* pushes results, or raises */
+int  saros_push_values(lua_State *L, const saros_awaitable *is, int index); /* results, or the error */
+/* Raises where it belongs to another loop than rt; one that belongs to none yet belongs to rt from now on. */
+void             saros_check_loop(lua_State *L, saros_awaitable *is, const saros_rt *rt, const char *what);
 saros_awaitable *saros_to_awaitable(lua_State *L, const saros_lua *lua, int index);
 int              saros_await_on(lua_State *L, int index, const char *what); /* in tail position */
 int              saros_call_await(lua_State *L); /* argument 1 alone, its __await on top; in tail position */
@@ -176,13 +205,15 @@ void saros_push_cancel_reason(lua_State *L, int index); /* of the cancellation a
 /* Its scopes changed: ends its wait, and those of the children of its groups, where they are cancelled now. */
 void saros_task_poke(saros_task *task);
 void saros_scope_end(saros_scope *scope, const char *why); /* cancels it; why: static, NULL: a kept reason, or none */
-saros_scope *saros_scope_open(saros_task *task, saros_time timeout);             /* and enters it; NULL: no memory */
-void         saros_scope_keep_reason(lua_State *L, saros_scope *scope, int arg); /* of the cancel that follows */
-bool         saros_scope_is_cancelled(const saros_scope *scope);                 /* or what it stands in */
-void         saros_scope_enter(saros_scope *scope, saros_task *task);
-void         saros_scope_leave(saros_scope *scope);
-void         saros_scope_forget(saros_task *task); /* a task that has ended leaves its scopes */
-void         saros_scopes_free(saros_rt *rt);      /* the host's, whose loop closes; no task lives */
+saros_scope        *saros_scope_open(saros_task *task, saros_time timeout); /* and enters it; NULL: no memory */
+void                saros_scope_keep_reason(lua_State *L, saros_scope *scope, int arg); /* of the cancel that follows */
+bool                saros_scope_is_cancelled(const saros_scope *scope);                 /* or what it stands in */
+void                saros_scope_enter(saros_scope *scope, saros_task *task);
+saros_scope_object *saros_scope_name(lua_State *L, saros_scope *scope); /* pushes what the script is to hold */
+void                saros_scope_leave(saros_scope *scope);
+void                saros_scope_leave_inner(saros_scope *scope); /* what is bare inside of it, and was not closed */
+void                saros_scope_forget(saros_task *task);        /* a task that has ended leaves its scopes */
+void                saros_scopes_free(saros_rt *rt);             /* the host's, whose loop closes; no task lives */
 extern const luaL_Reg saros_task_cancel_method[];
 
 /* ---- report.c ------------------------------------------------------------------------------------------------- */
@@ -196,11 +227,44 @@ void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index);
 /* The task is about to wait for one that waits itself: if that is a circle which no deadline ends, it is reported. */
 void saros_suspect(saros_task *task);
 
+/* ---- clock.c ------------------------------------------------------------------------------------------------- */
+
+saros_time saros_clock_now(const saros_clock *clock);
+/* The time that a task sees; task may be NULL. */
+static inline saros_time saros_task_now(const saros_rt *rt, const saros_task *task) {
+    return task == NULL || task->clock == 0 ? saros_now(rt->loop) : saros_clock_now(rt->clocks[task->clock]);
+}
+/* The task sleeps by its clock, which is not the loop's. In tail position, like saros_suspend. */
+int saros_clock_sleep(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k);
+/* now + duration, without overflow. */
+saros_time                 saros_task_later(const saros_task *task, saros_time duration);
+static inline saros_clock *saros_task_clock(const saros_task *task) {
+    return task->clock == 0 ? NULL : task->rt->clocks[task->clock];
+}
+int saros_tick_start(saros_loop *loop, saros_tick *tick); /* as saros_timer */
+/* As saros_timer_stop. */
+bool         saros_tick_stop(saros_loop *loop, saros_tick *tick);
+saros_clock *saros_check_clock(lua_State *L, int index, const saros_rt *rt, const char *what); /* raises */
+/* A task that has not begun follows this clock, a checked userdata at index, instead of its spawner's. The clock is kept
+ * alive until the task has ended. May raise, and then nothing has changed. */
+void saros_task_set_clock(lua_State *L, saros_task *task, int index);
+void saros_clock_hold(saros_clock *clock); /* one that is needed already, once more; until saros_clock_release */
+void saros_clock_release(saros_clock *clock);
+void saros_clocks_close(saros_rt *rt); /* their loop closes: nobody waits for them any more */
+
+/* ---- locals.c ------------------------------------------------------------------------------------------------- */
+
+/* A new task takes over what its spawner has that is inherited. Its userdata is at index. May raise. */
+void saros_inherit(lua_State *L, saros_task *task, const saros_task *from);
+void saros_disinherit(saros_task *task); /* it has ended */
+
 /* ---- gather.c, time.c ----------------------------------------------------------------------------------------- */
 
 saros_waiter *saros_group_closer(const saros_waiter *waiter); /* who waits for the group; NULL: nobody, or no group's */
 saros_task   *saros_gathering_task(const saros_waiter *waiter); /* NULL: the waiter is not a gather's */
 int           saros_run_child(lua_State *L); /* function and arguments are the whole stack; in tail position */
 int           saros_sleep(lua_State *L, int arg, const char *what); /* in tail position */
+/* Until the task's clock shows that time; k is to raise a cancellation, whatever the result. In tail position. */
+int saros_sleep_till(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k);
 
 #endif

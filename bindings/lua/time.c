@@ -4,24 +4,26 @@
  * callbacks run outside any task, one after the other, and an error in one is reported and harms nobody else. */
 #include "bindings/lua/task.h"
 
+/* There is no result that could be lost, so a cancellation is raised also where it came when the sleep was over. */
 static int sleep_k(lua_State *L, int status, lua_KContext ctx) {
-    int64_t result;
+    saros_task *task = saros_resumed_raw(L);
     (void)status, (void)ctx;
-    saros_resumed(L, &result);
+    if (saros_is_cancelled(task)) saros_raise_cancelled(L, task);
     lua_pushboolean(L, 1);
     return 1;
 }
 
 /* For ever is a timer as well, at the end of time: who sleeps on purpose is not in a deadlock. */
-static int sleep_until_time(lua_State *L, saros_task *task, saros_time deadline) {
+int saros_sleep_till(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k) {
+    if (task->clock != 0) return saros_clock_sleep(L, task, deadline, k);
     if (saros_timer(task->rt->loop, &task->op, deadline) < 0) return luaL_error(L, "not enough memory");
-    return saros_suspend(L, task, 0, sleep_k);
+    return saros_suspend(L, task, 0, k);
 }
 
 int saros_sleep(lua_State *L, int arg, const char *what) {
     saros_time  duration = saros_seconds(L, arg);
     saros_task *task = saros_begin(L, what);
-    if (duration > 0) return sleep_until_time(L, task, saros_later(task->rt->loop, duration));
+    if (duration > 0) return saros_sleep_till(L, task, saros_task_later(task, duration), sleep_k);
     saros_requeue(task);
     return saros_suspend(L, task, 0, sleep_k);
 }
@@ -31,11 +33,12 @@ static int sleep(lua_State *L) { return saros_sleep(L, 1, "saros.sleep"); }
 static int sleep_until(lua_State *L) {
     saros_time  deadline = saros_seconds(L, 1);
     saros_task *task = saros_begin(L, "saros.sleep_until");
-    return sleep_until_time(L, task, deadline);
+    return saros_sleep_till(L, task, deadline, sleep_k);
 }
 
 static int now(lua_State *L) {
-    lua_pushnumber(L, (lua_Number)saros_now(saros_loop_now(L, "saros.now")->loop) / 1e9);
+    const saros_rt *rt = saros_loop_now(L, "saros.now");
+    lua_pushnumber(L, (lua_Number)saros_task_now(rt, rt->task) / 1e9);
     return 1;
 }
 
@@ -49,7 +52,10 @@ typedef struct saros_call {
     uint32_t    slot;
     int         args;
     bool        cancelled;
+    bool        clocked; /* it follows a clock of the script's own: its tick is behind this struct */
 } call;
+
+static saros_tick *tick_of(call *self) { return (saros_tick *)(void *)(self + 1); }
 
 static int traceback(lua_State *L) {
     luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
@@ -75,6 +81,7 @@ static int run_call(lua_State *L) {
 /* It is over: told, or it never will be. */
 static void end_call(call *self) {
     saros_rt *rt = self->rt;
+    if (self->clocked) saros_clock_release(tick_of(self)->clock);
     if (self->prev != NULL) self->prev->next = self->next;
     else rt->calls = self->next;
     if (self->next != NULL) self->next->prev = self->prev;
@@ -101,11 +108,12 @@ static void call_told(saros_loop *loop, saros_op *op, int64_t result) {
 }
 
 /* Function and nargs arguments on top become a call, which is left in their place and not yet started. */
-static call *make_call(lua_State *L, saros_rt *rt, int nargs) {
+static call *make_call(lua_State *L, saros_rt *rt, int nargs, saros_clock *clock) {
     int first = lua_gettop(L) - nargs;
     if (rt->loop == NULL) luaL_error(L, "the loop is closed");
     if (nargs > 250) luaL_error(L, "too many arguments (at most 250)");
-    call *self = saros_new(L, rt->lua, SAROS_T_CALL, sizeof *self, 1 + nargs);
+    size_t extra = clock != NULL ? sizeof(saros_tick) : 0;
+    call  *self = saros_new(L, rt->lua, SAROS_T_CALL, sizeof *self + extra, 1 + nargs);
     for (int i = nargs; i >= 0; i--) {
         lua_pushvalue(L, first + i);
         lua_setiuservalue(L, -2, 1 + i);
@@ -119,11 +127,15 @@ static call *make_call(lua_State *L, saros_rt *rt, int nargs) {
     self->next = rt->calls;
     if (rt->calls != NULL) rt->calls->prev = self;
     rt->calls = self;
+    if (clock == NULL) return self;
+    self->clocked = true;
+    *tick_of(self) = (saros_tick){.op = &self->op, .clock = clock};
+    saros_clock_hold(clock);
     return self;
 }
 
 static call *start_soon(lua_State *L, saros_rt *rt, int nargs) {
-    call *self = make_call(L, rt, nargs);
+    call *self = make_call(L, rt, nargs, NULL);
     saros_expect(rt->loop, &self->op);
     saros_complete(rt->loop, &self->op, 0);
     return self;
@@ -136,8 +148,11 @@ void saros_call_soon(lua_State *L, saros_rt *rt, int nargs) {
 
 static int start_at(lua_State *L, saros_rt *rt, saros_time deadline) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
-    call *self = make_call(L, rt, lua_gettop(L) - 2);
-    if (saros_timer(rt->loop, &self->op, deadline) < 0) {
+    saros_clock *clock = rt->task != NULL ? saros_task_clock(rt->task) : NULL;
+    call        *self = make_call(L, rt, lua_gettop(L) - 2, clock);
+    saros_tick   plain = {.op = &self->op}, *tick = clock != NULL ? tick_of(self) : &plain;
+    tick->deadline = deadline;
+    if (saros_tick_start(rt->loop, tick) < 0) {
         end_call(self);
         return luaL_error(L, "not enough memory");
     }
@@ -151,8 +166,9 @@ static int call_soon(lua_State *L) {
 }
 
 static int call_later(lua_State *L) {
-    saros_rt *rt = saros_loop_now(L, "saros.call_later");
-    return start_at(L, rt, saros_later(rt->loop, saros_seconds(L, 1)));
+    saros_rt  *rt = saros_loop_now(L, "saros.call_later");
+    saros_time duration = saros_seconds(L, 1), now = saros_task_now(rt, rt->task);
+    return start_at(L, rt, duration >= SAROS_FOREVER - now ? SAROS_FOREVER : now + duration);
 }
 
 static int call_at(lua_State *L) { return start_at(L, saros_loop_now(L, "saros.call_at"), saros_seconds(L, 1)); }
@@ -160,12 +176,15 @@ static int call_at(lua_State *L) { return start_at(L, saros_loop_now(L, "saros.c
 static void cancel_call(call *self) {
     saros_loop *loop = self->rt->loop;
     self->cancelled = true;
-    if (self->op.kind == SAROS_OP_TIMER && saros_timer_stop(loop, &self->op)) end_call(self);
+    if (self->clocked ? saros_tick_stop(loop, tick_of(self))
+                      : self->op.kind == SAROS_OP_TIMER && saros_timer_stop(loop, &self->op))
+        end_call(self);
     else saros_cancel(loop, &self->op);
 }
 
 void saros_calls_cancel(saros_rt *rt) {
     while (rt->calls != NULL) {
+        if (rt->calls->clocked) saros_wait_unlink(&tick_of(rt->calls)->wait);
         saros_abandon(rt->loop, &rt->calls->op);
         end_call(rt->calls);
     }

@@ -1,147 +1,10 @@
--- scope_spec.lua: timeouts, scopes, shields: what is cancelled, who takes the cancellation, what pcall passes on.
+-- scope_spec.lua: scopes and shields: what is cancelled, who takes the cancellation, what moves a deadline.
 
 local saros = require "saros"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
 
 local timed_out = { n = 3, nil, "timed out", "ETIMEDOUT" }
-
-describe("saros.timeout", function()
-   it("gives the function's results where it is in time", function()
-      assert.are.same({ n = 3, 1, nil, 3 }, table.pack(saros.timeout(10, function(...)
-         saros.sleep(0)
-         return ...
-      end, 1, nil, 3)))
-   end)
-
-   it("answers nil, a message and ETIMEDOUT where it is not", function()
-      local began = saros.now()
-      assert.are.same(timed_out, table.pack(saros.timeout(0.003, saros.sleep, 100)))
-      assert.is_true(saros.now() - began >= 0.003 - 1e-9)
-   end)
-
-   it("cancels the function, and returns only when that has unwound, awaits in __close included", function()
-      local log = kit.log()
-      local results = table.pack(saros.timeout(0.002, function()
-         local _ <close> = setmetatable({}, {
-            __close = function()
-               saros.shield(saros.sleep, 0.002)
-               log("closed")
-            end,
-         })
-         saros.sleep(100)
-      end))
-      log("returned")
-      assert.are.same(timed_out, results)
-      assert.are.equal("closed returned", table.concat(log, " "))
-   end)
-
-   it("of nil or infinity is none", function()
-      assert.are.equal(1, saros.timeout(nil, function() return 1 end))
-      assert.are.equal(2, saros.timeout(math.huge, function()
-         saros.sleep(0.001)
-         return 2
-      end))
-   end)
-
-   it("of 0 or less lets the function run to its first suspension", function()
-      for _, seconds in ipairs({ 0, -1, -math.huge }) do
-         local reached
-         assert.are.same(timed_out, table.pack(saros.timeout(seconds, function()
-            reached = "body"
-            saros.sleep(100)
-            reached = "too far"
-         end)))
-         assert.are.equal("body", reached)
-         assert.are.equal("quick", saros.timeout(seconds, function() return "quick" end))
-      end
-   end)
-
-   it("raises for NaN and names wrong arguments", function()
-      kit.raises("NaN", saros.timeout, 0 / 0, print)
-      kit.raises("bad argument #1", saros.timeout, "soon", print)
-      kit.raises("bad argument #2", saros.timeout, 1)
-      kit.raises("bad argument #2", saros.timeout, 1, nil)
-      kit.raises("bad argument #2", saros.timeout, 1, 42)
-   end)
-
-   it("passes an error on", function()
-      assert.are.equal("inner", (kit.error_of(saros.timeout, 10, error, "inner")))
-      assert.are.equal("later", (kit.error_of(saros.timeout, 10, function()
-         saros.sleep(0)
-         error("later", 0)
-      end)))
-   end)
-
-   it("lets the result win where result and deadline meet in one turn", function()
-      local future = saros.future()
-      local t = saros.now() + 0.003
-      saros.call_at(t, function() future:set_result("result") end) -- started first, so it is due first
-      assert.are.equal("result", saros.timeout(t - saros.now(), future.await, future))
-   end)
-
-   it("reports the inner one as the inner one's when it is earlier", function()
-      assert.are.same({ "inner", nil, "timed out", "ETIMEDOUT" }, { saros.timeout(100, function()
-         return "inner", saros.timeout(0.002, saros.sleep, 100)
-      end) })
-   end)
-
-   it("reports the outer one to the outer caller when it is earlier", function()
-      local passed = false
-      assert.are.same(timed_out, table.pack(saros.timeout(0.002, function()
-         saros.timeout(100, saros.sleep, 100)
-         passed = true
-      end)))
-      assert.is_false(passed)
-   end)
-
-   it("unwinds to the outermost of several that are due at once", function()
-      local passed = false
-      assert.are.same(timed_out, table.pack(saros.timeout(0.002, function()
-         saros.timeout(0.002, function() saros.timeout(0.002, saros.sleep, 100) end)
-         saros.sleep(100)
-         passed = true
-      end)))
-      assert.is_false(passed)
-   end)
-
-   it("nests a hundred deep", function()
-      local function nest(n)
-         if n == 0 then return saros.sleep(0) end
-         return saros.timeout(100, nest, n - 1)
-      end
-      assert.is_true(nest(100))
-   end)
-
-   it("leaves no timer behind", function()
-      local before = saros._pending()
-      for _ = 1, 100 do saros.timeout(1000, kit.turns) end
-      assert.are.equal(before, (saros._pending()))
-   end)
-
-   it("of one task leaves others alone", function()
-      local other = saros.spawn(function()
-         saros.sleep(0.005)
-         return "fine"
-      end)
-      saros.timeout(0.001, saros.sleep, 100)
-      assert.are.equal("fine", other:await())
-   end)
-
-   it("does not vanish behind a task's own cancellation, nor that behind it", function()
-      local task = saros.spawn(function()
-         saros.timeout(0.001, function()
-            saros.sleep(0)
-            saros.current_task():cancel("outer")
-            saros.sleep(1)
-         end)
-         saros.sleep(0)
-         return "swallowed"
-      end)
-      saros.pcall(task.await, task)
-      assert.is_true(task:cancelled())
-   end)
-end)
 
 describe("saros.scope", function()
    it("gives fn the scope and its arguments, and returns fn's results", function()
@@ -334,6 +197,26 @@ describe("saros.shield", function()
       saros.sleep(0)
       task:cancel()
       assert.are.same(timed_out, table.pack(task:await()))
+   end)
+
+   it("F3: may have a deadline of its own, so that cleaning up takes no longer", function()
+      local results
+      local task = saros.spawn(function()
+         local _ <close> = setmetatable({}, {
+            __close = function() results = table.pack(saros.shield({ timeout = 0.003 }, saros.sleep, 100)) end,
+         })
+         saros.sleep(100)
+      end)
+      saros.sleep(0)
+      task:cancel()
+      saros.pcall(task.await, task)
+      assert.is_true(task:cancelled())
+      assert.are.same(timed_out, results)
+      assert.are.equal(7, saros.shield({ timeout = 10 }, function(...) return ... end, 7))
+      assert.are.equal(8, saros.shield({}, function() return 8 end))
+      kit.raises("unknown option 'shield'", saros.shield, { shield = true }, print)
+      kit.raises("option 'timeout'", saros.shield, { timeout = "soon" }, print)
+      kit.raises("bad argument", saros.shield, { timeout = 1 })
    end)
 
    it("works in a task that is cancelled already, for cleaning up", function()

@@ -37,6 +37,16 @@ function saros.run(fn, ...) end
 ---@return saros.task
 function saros.spawn(fn, ...) end
 
+---A new task, which takes its first step inside this call, up to where it first waits.
+---@param fn fun(...): any
+---@param ... any
+---@return saros.task
+function saros.spawn_now(fn, ...) end
+
+---The running task's own table; what is not in it is looked up in its spawner's.
+---@return table
+function saros.locals() end
+
 ---The running task; nothing outside of one.
 ---@return saros.task?
 function saros.current_task() end
@@ -190,6 +200,49 @@ function saros.sleep(seconds) end
 ---@return true
 function saros.sleep_until(time) end
 
+---Iterates over ticks, the n-th n times so many seconds after the call, and gives how late each is. Waits in between.
+---@param seconds number above 0
+---@param options? {missed?: "skip"|"burst"}
+---@return fun(): number
+function saros.every(seconds, options) end
+
+---Waits for the host's next step; the seconds since the one before, and its number.
+---@async
+---@return number dt
+---@return integer step
+function saros.next_step() end
+
+---A clock of its own, which tasks of a group follow: slower, faster, or moved by hand.
+---@class saros.clock
+local Clock = {}
+
+---A clock that starts at 0.
+---@param options? {scale?: number, manual?: boolean}
+---@return saros.clock
+function saros.clock(options) end
+
+---What it shows.
+---@return number
+function Clock:now() end
+
+---How fast it goes; with an argument, from now on.
+---@param scale? number
+---@return number
+function Clock:scale(scale) end
+
+---Lets it rest.
+---@return true
+function Clock:pause() end
+
+---Lets it go on.
+---@return true
+function Clock:resume() end
+
+---Moves it as if so many seconds had passed.
+---@param seconds number
+---@return true
+function Clock:advance(seconds) end
+
 ---Calls fn from the loop, outside of any task.
 ---@param fn fun(...)
 ---@param ... any
@@ -226,14 +279,17 @@ local Scope = {}
 ---@param fn fun(...): any
 ---@param ... any
 ---@return any ...
+---@overload fun(seconds?: number): saros.scope
 function saros.timeout(seconds, fn, ...) end
 
----Runs fn in this task, with cancellation from outside held back until it returns.
+---Runs fn in this task, with cancellation from outside held back until it returns, or until a timeout of its own.
 ---@async
+---@param options {timeout?: number}
 ---@param fn fun(...): any
 ---@param ... any
 ---@return any ...
-function saros.shield(fn, ...) end
+---@overload async fun(fn: fun(...): any, ...): any
+function saros.shield(options, fn, ...) end
 
 ---Runs fn(scope, ...) in this task; its results, or nil, reason, "ECANCELED".
 ---@async
@@ -262,9 +318,9 @@ function Scope:expired() end
 ---@return boolean
 function Scope:cancelled() end
 
----Is this error a cancellation? And its reason.
+---What was cancelled, where this error is a cancellation (true where that has no name here), and the reason; else false.
 ---@param err any
----@return boolean
+---@return saros.scope|saros.task|saros.group|boolean
 ---@return any reason
 function saros.is_cancelled(err) end
 
@@ -291,12 +347,12 @@ local Group = {}
 
 ---Runs fn(group, ...) and waits for all tasks of the group. Without fn: a group for a `<close>` variable.
 ---@async
----@param options {limit?: integer, background?: boolean, name?: string}
+---@param options {limit?: integer, clock?: saros.clock, background?: boolean, name?: string}
 ---@param fn fun(group: saros.group, ...): any
 ---@param ... any
 ---@return any ...
 ---@overload async fun(fn: fun(group: saros.group, ...): any, ...): any
----@overload fun(options?: {limit?: integer, background?: boolean, name?: string}): saros.group
+---@overload fun(options?: {limit?: integer, clock?: saros.clock, background?: boolean, name?: string}): saros.group
 function saros.group(options, fn, ...) end
 
 ---A new task of the group. With a limit it waits while so many live.
