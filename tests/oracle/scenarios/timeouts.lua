@@ -263,3 +263,52 @@ scenario{"27: a timeout around the await of somebody else's task", [[
    say(within(1, task.await, task))
    say(attempt(task.await, task))
 end, differs = "cancelling an awaiter never cancels the awaited task", ours = { "timed out", "result" }}
+
+scenario{"27: a cancellation that meets the end of what was waited for does not vanish", [[
+   future = Future()
+   async def work():
+      await wait_for(future, 50)
+      await turns()
+      say("never")
+   task = create_task(work())
+   await turns(2)
+   future.set_result(None)
+   task.cancel()
+   say(await attempt(task), task.cancelled())
+]], function()
+   local future = saros.future()
+   local task = saros.spawn(function()
+      saros.timeout(2500 * T, future.await, future)
+      turns()
+      say("never")
+   end)
+   turns(2)
+   future:set_result(nil)
+   task:cancel()
+   say((attempt(task.await, task)), task:cancelled())
+end, python = "3.12"}
+
+scenario{"27: of two blocks with deadlines the one whose time has come times out", [[
+   when = get_running_loop().time() + T
+   try:
+      async with timeout_at(when):
+         try:
+            async with timeout_at(when + 50):
+               await sleep(1000)
+         finally:
+            say("inner left")
+   except TimeoutError:
+      say("outer timed out")
+]], function()
+   local when = saros.now() + T
+   local _, _, code = saros.scope(function(outer)
+      outer:deadline(when)
+      saros.scope(function(inner)
+         local _ <close> = setmetatable({}, { __close = function() say("inner left") end })
+         inner:deadline(when + 50)
+         saros.sleep(1000)
+      end)
+      say("never")
+   end)
+   if code == "ETIMEDOUT" then say("outer timed out") end
+end, python = "3.11"}
