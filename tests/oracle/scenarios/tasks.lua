@@ -299,3 +299,73 @@ scenario("24: a task that nobody holds goes on to its end", [[
    saros.sleep(2 * T)
 end)
 
+scenario{"23: an eager task takes its first steps inside the call", [[
+   loop = get_running_loop()
+   async def work():
+      say("first part", current_task() is not main_task)
+      await turns()
+      say("second part")
+      return "result"
+   main_task = current_task()
+   task = Task(work(), loop=loop, eager_start=True)
+   say("created", current_task() is main_task, task.done())
+   say(await task)
+]], function()
+   local main = saros.current_task()
+   local task = saros.spawn_now(function()
+      say("first part", saros.current_task() ~= main)
+      turns()
+      say("second part")
+      return "result"
+   end)
+   say("created", saros.current_task() == main, task:done())
+   say(task:await())
+end, python = "3.12"}
+
+scenario{"23: an eager task that never waits has ended when the call returns", [[
+   async def work():
+      return "at once"
+   task = Task(work(), loop=get_running_loop(), eager_start=True)
+   say(task.done(), task.result())
+   get_running_loop().call_soon(say, "later")
+   say(await task)
+   await turns()
+]], function()
+   local task = saros.spawn_now(function() return "at once" end)
+   say(task:done(), task:result())
+   saros.call_soon(say, "later")
+   say(task:await())
+   turns()
+end, python = "3.12"}
+
+scenario{"23: an eager task that fails raises where it is awaited", [[
+   async def bad():
+      raise Wrong("bad")
+   task = Task(bad(), loop=get_running_loop(), eager_start=True)
+   say(task.done())
+   say(await attempt(task))
+]], function()
+   local task = saros.spawn_now(wrong, "bad")
+   say(task:done())
+   say(attempt(task.await, task))
+end, python = "3.12"}
+
+scenario{"23: eager tasks start each other, the inner one first", [[
+   def eager(coroutine):
+      return Task(coroutine, loop=get_running_loop(), eager_start=True)
+   async def work(n):
+      say("in", n)
+      if n < 3:
+         await eager(work(n + 1))
+      await turns()
+      say("out", n)
+   await eager(work(1))
+]], function()
+   local function work(n)
+      say("in", n)
+      if n < 3 then saros.spawn_now(work, n + 1):await() end
+      turns()
+      say("out", n)
+   end
+   saros.spawn_now(work, 1):await()
+end, python = "3.12"}
