@@ -14,6 +14,7 @@
     X(EDEADLOCK, -4, 0, 0, "deadlock: nothing can wake what waits")           \
     X(EUNKNOWN, -5, 0, 0, "unknown error")                                    \
     X(ENAME, -6, 0, 11001, "no such name")                                    \
+    X(EBROKEN, -7, 0, 0, "broken")                                            \
     /* what the system says */                                                \
     X(ECANCELED, -10, ECANCELED, 995, "canceled")                             \
     X(ETIMEDOUT, -11, ETIMEDOUT, 10060, "timed out")                          \

@@ -166,6 +166,7 @@ static saros_task *to_awaitable(lua_State *L, saros_rt *rt, int i) {
         lua_pushcclosure(L, await_one, 1);
         lua_pushvalue(L, i);
         task = saros_spawn(L, rt, 1, NULL);
+        task->agent = true;
     }
     lua_replace(L, i);
     return task;

@@ -5,13 +5,14 @@
  * waiter when it is woken; until it runs the item stays where it is, and a waiter that is cancelled meanwhile hands the
  * promise on to the next: so nothing is lost, and no wake-up either (semantics 33, 37). After a shutdown what is left
  * can still be got. */
-#include "bindings/lua/task.h"
+#include "bindings/lua/sync.h"
 
 typedef struct queue {
     lua_Integer   head, count, limit; /* limit 0: none */
     lua_Integer   promised_items, promised_places;
     lua_Integer   unfinished;
     saros_waiter *getters, *putters, *joiners;
+    saros_bound   loop;
     bool          shut;
 } queue;
 
@@ -84,6 +85,7 @@ static int put(lua_State *L) {
     queue *q = check(L);
     luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "nil cannot be put");
     saros_task *task = saros_begin(L, "queue:put");
+    saros_bind(L, &q->loop, task, "queue:put");
     if (q->shut) return shut_down(L);
     if (has_place(q) && q->putters == NULL) {
         store(L, q, 2);
@@ -97,6 +99,7 @@ static int put(lua_State *L) {
 static int try_put(lua_State *L) {
     queue *q = check(L);
     luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "nil cannot be put");
+    saros_check_bound(L, q->loop, "queue:try_put");
     if (q->shut) return shut_down(L);
     if (!has_place(q) || q->putters != NULL) return saros_fail(L, SAROS_EAGAIN, "the queue is full");
     store(L, q, 2);
@@ -126,6 +129,7 @@ static int get_k(lua_State *L, int status, lua_KContext ctx) {
 
 static int get_from(lua_State *L, queue *q, const char *what) {
     saros_task *task = saros_begin(L, what);
+    saros_bind(L, &q->loop, task, what);
     if (size_of(q) > 0 && q->getters == NULL) {
         fetch(L, q);
         return saros_answer(L, task, 1);
@@ -139,6 +143,7 @@ static int get(lua_State *L) { return get_from(L, check(L), "queue:get"); }
 
 static int try_get(lua_State *L) {
     queue *q = check(L);
+    saros_check_bound(L, q->loop, "queue:try_get");
     if (size_of(q) > 0 && q->getters == NULL) {
         fetch(L, q);
         return 1;
@@ -171,6 +176,7 @@ static int join_k(lua_State *L, int status, lua_KContext ctx) {
 static int join(lua_State *L) {
     queue      *q = check(L);
     saros_task *task = saros_begin(L, "queue:join");
+    saros_bind(L, &q->loop, task, "queue:join");
     lua_pushboolean(L, 1);
     if (q->unfinished == 0) return saros_answer(L, task, 1);
     saros_wait_on(task, &q->joiners);
@@ -179,6 +185,7 @@ static int join(lua_State *L) {
 
 static int task_done(lua_State *L) {
     queue *q = check(L);
+    saros_check_bound(L, q->loop, "queue:task_done");
     if (q->unfinished <= 0) return luaL_error(L, "task_done: called more often than there were items");
     if (--q->unfinished == 0) saros_wake_all(&q->joiners, 0);
     lua_pushboolean(L, 1);
@@ -187,6 +194,7 @@ static int task_done(lua_State *L) {
 
 static int shutdown(lua_State *L) {
     queue *q = check(L);
+    saros_check_bound(L, q->loop, "queue:shutdown");
     lua_settop(L, 2);
     if (lua_toboolean(L, 2)) { /* immediate: what is left is thrown away; join waits for what is being worked on */
         lua_createtable(L, 0, 0);
@@ -236,7 +244,7 @@ void saros_open_queue(lua_State *L) {
                                        {"try_get", try_get}, {"items", items},       {"task_done", task_done},
                                        {"join", join},       {"shutdown", shutdown}, {"size", size},
                                        {"empty", empty},     {"full", full},         {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__len", size}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__len", size}, {"__await", get}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"queue", queue_new}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_QUEUE, "saros.queue", methods, meta);
     saros_add(L, functions);

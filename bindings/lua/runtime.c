@@ -270,6 +270,7 @@ static int module_new(lua_State *L) {
     saros_open_clock(L);
     saros_open_locals(L);
     saros_open_queue(L);
+    saros_open_sync(L);
     saros_open_error(L);
     saros_open_net(L);
     saros_open_install(L);

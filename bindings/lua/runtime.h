@@ -40,6 +40,16 @@ enum saros_type {
     SAROS_T_GUARD,
     SAROS_T_PLACE,
     SAROS_T_CLOCK,
+    SAROS_T_HOLD,
+    SAROS_T_LOCK,
+    SAROS_T_SEMAPHORE,
+    SAROS_T_LIMITER,
+    SAROS_T_EVENT,
+    SAROS_T_CONDITION,
+    SAROS_T_BARRIER,
+    SAROS_T_CHANNEL,
+    SAROS_T_SENDER,
+    SAROS_T_RECEIVER,
     SAROS_TYPES
 };
 
@@ -101,13 +111,13 @@ struct saros_rt {
     saros_stream *streams;
     saros_scope  *scopes; /* the host's */
     saros_rt     *next;
+    uint32_t      id;       /* never used again, as its address may be */
     size_t        live;     /* tasks */
     size_t        reported; /* errors that nobody awaited */
     saros_worker *idle;     /* coroutines that have ended well */
     uint32_t      idle_count;
     saros_clock **clocks; /* the script's own, from place 1 on; NULL where one has gone */
     uint32_t      clock_room;
-    uint32_t      id;                         /* never used again, as its address may be */
     uint32_t      eager;                      /* first steps in progress inside calls of spawn_now */
     saros_waiter *next_step;                  /* tasks that wait for the host's next step */
     bool          step_held;                  /* … for which the loop counts as not done */
@@ -218,6 +228,7 @@ void saros_open_every(lua_State *L);
 void saros_open_clock(lua_State *L);
 void saros_open_locals(lua_State *L);
 void saros_open_queue(lua_State *L);
+void saros_open_sync(lua_State *L);
 void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);
 void saros_open_install(lua_State *L);

@@ -214,7 +214,7 @@ void saros_task_begun(saros_rt *rt, saros_task *task) {
 }
 
 void saros_open_spawn(lua_State *L) {
-    saros_type_make(L, SAROS_T_GUARD, "saros.guard", NULL, (const luaL_Reg[]){{"__close", guard_closed}, {NULL, NULL}});
+    saros_type_make(L, SAROS_T_GUARD, "saros.body", NULL, (const luaL_Reg[]){{"__close", guard_closed}, {NULL, NULL}});
 }
 
 void saros_task_release(saros_rt *rt, saros_task *task, bool well) {

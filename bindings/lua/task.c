@@ -89,6 +89,7 @@ static void close_coroutine(saros_rt *rt, saros_task *task) {
 /* It has ended: whatever it was, nothing of it is left but its userdata. */
 static void end_task(saros_rt *rt, saros_task *task, bool well) {
     saros_scope_forget(task);
+    if (task->held != NULL) saros_orphan(task);
     saros_abandon(rt->loop, &task->op); /* its coroutine may have been closed behind the loop's back */
     saros_task_release(rt, task, well);
     if ((task->handed_out || !well) && task->is.fate != SAROS_FAILED) saros_drop(rt, task); /* if it was to fail */
@@ -324,7 +325,7 @@ int saros_answer(lua_State *L, saros_task *task, int n) {
 /* ---- cancel, kill --------------------------------------------------------------------------------------------- */
 
 void saros_task_end_wait(saros_task *task) {
-    if (task->rt == NULL || !task->suspended || !saros_is_cancelled(task)) return;
+    if (task->rt == NULL || !task->suspended || task->unwakable || !saros_is_cancelled(task)) return;
     saros_wait_unlink(&task->wait); /* now: nothing may be handed to it any more, which would be lost */
     saros_cancel(task->rt->loop, &task->op);
 }

@@ -10,7 +10,8 @@
 
 #include "bindings/lua/runtime.h"
 
-typedef struct saros_future saros_future;
+typedef struct saros_future  saros_future;
+typedef struct saros_holding saros_holding;
 
 /* ---- what can be awaited -------------------------------------------------------------------------------------- */
 
@@ -45,6 +46,7 @@ struct saros_task {
     lua_State      *co;          /* NULL before its first step */
     saros_task     *next, *prev; /* live tasks of rt, oldest first */
     saros_scope    *scope;       /* the innermost that is open */
+    saros_holding  *held;        /* locks and tokens that it has acquired and not released */
     const char     *place;       /* spawned where: a chunk's name that rt keeps, … */
     int             line;
     uint32_t        id, slot;       /* slot: in the table of threads */
@@ -58,6 +60,8 @@ struct saros_task {
     bool            handed_out;     /* the script has seen its coroutine: it is not used again */
     bool            swallows : 1;   /* that it does was reported */
     bool            report_now : 1; /* nobody will await it: an error is told at once */
+    bool            agent : 1;      /* a gather made it to await an object: what it acquires is not its own */
+    bool            unwakable : 1;  /* a cancellation does not end this wait: it takes back a condition's lock */
     uint8_t         heirloom : 3;   /* enum: what those that it spawns inherit */
     uint8_t         waits_for;      /* enum saros_waits_for: whose list `wait` is in, where that tells something */
     uint8_t         at_hand;        /* awaits in a row that did not suspend */
@@ -257,6 +261,10 @@ void saros_clocks_close(saros_rt *rt); /* their loop closes: nobody waits for th
 /* A new task takes over what its spawner has that is inherited. Its userdata is at index. May raise. */
 void saros_inherit(lua_State *L, saros_task *task, const saros_task *from);
 void saros_disinherit(saros_task *task); /* it has ended */
+
+/* ---- sync.c --------------------------------------------------------------------------------------------------- */
+
+void saros_orphan(saros_task *task); /* it has ended: what it held breaks, or is given back */
 
 /* ---- gather.c, time.c ----------------------------------------------------------------------------------------- */
 
