@@ -10,7 +10,7 @@ local saros = require "saros"
 local oracle = require "oracle.oracle"
 
 local tests = arg[0]:match("^(.*)[/\\]support[/\\]") or "tests"
-for _, theme in ipairs({ "loop", "futures", "tasks", "cancelling", "gathering", "timeouts", "groups", "queues" }) do
+for _, theme in ipairs({ "loop", "futures", "tasks", "cancelling", "gathering", "timeouts", "groups", "queues", "sync" }) do
    require("oracle.scenarios." .. theme)
 end
 

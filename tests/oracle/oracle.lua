@@ -20,7 +20,7 @@ local trace
 
 -- ---- what the Lua halves use -----------------------------------------------------------------------------------------
 
-local in_words = { ECANCELED = "cancelled", ETIMEDOUT = "timed out" }
+local in_words = { ECANCELED = "cancelled", ETIMEDOUT = "timed out", EBROKEN = "broken" }
 
 -- What happened, in the words that both languages share.
 function oracle.why(err)

@@ -318,7 +318,7 @@ function Scope:expired() end
 ---@return boolean
 function Scope:cancelled() end
 
----What was cancelled, where this error is a cancellation (true where that has no name here), and the reason; else false.
+---What was cancelled (true where that has no name here), if this error is a cancellation, and the reason; else false.
 ---@param err any
 ---@return saros.scope|saros.task|saros.group|boolean
 ---@return any reason
@@ -373,6 +373,217 @@ function Group:start(fn, ...) end
 ---@param reason? any
 ---@return boolean
 function Group:cancel(reason) end
+
+-- ---- locks and their like ------------------------------------------------------------------------------------------
+---What `acquire` gives: in a `<close>` variable it releases at the end of the block.
+---@class saros.guard
+local Guard = {}
+
+---Releases; a second time does nothing.
+---@return true
+function Guard:release() end
+
+---For one task at a time, which is its owner.
+---@class saros.lock
+local Lock = {}
+
+---For one task at a time, which is its owner.
+---@return saros.lock
+function saros.lock() end
+
+---Waits until it is free. A guard, which releases when its `<close>` variable ends.
+---@async
+---@return saros.guard
+function Lock:acquire() end
+
+---Acquires without waiting.
+---@return saros.guard?
+---@return string? message
+---@return string? code "EAGAIN"
+function Lock:try_acquire() end
+
+---Releases by hand.
+---@return true
+function Lock:release() end
+
+---Would `acquire` have to wait?
+---@return boolean
+function Lock:locked() end
+
+---A number of permits, which anybody may give back.
+---@class saros.semaphore
+local Semaphore = {}
+
+---A number of permits, which anybody may give back.
+---@param n? integer
+---@return saros.semaphore
+function saros.semaphore(n) end
+
+---Waits until it is free. A guard, which releases when its `<close>` variable ends.
+---@async
+---@return saros.guard
+function Semaphore:acquire() end
+
+---Acquires without waiting.
+---@return saros.guard?
+---@return string? message
+---@return string? code "EAGAIN"
+function Semaphore:try_acquire() end
+
+---Releases by hand.
+---@return true
+function Semaphore:release() end
+
+---Would `acquire` have to wait?
+---@return boolean
+function Semaphore:locked() end
+
+---A semaphore that refuses to have more permits than at its start.
+---@param n? integer
+---@return saros.semaphore
+function saros.bounded_semaphore(n) end
+
+---A number of tokens, at most one for a task, which owns it.
+---@class saros.limiter
+local Limiter = {}
+
+---A number of tokens, at most one for a task, which owns it.
+---@param n number
+---@return saros.limiter
+function saros.limiter(n) end
+
+---Waits until it is free. A guard, which releases when its `<close>` variable ends.
+---@async
+---@return saros.guard
+function Limiter:acquire() end
+
+---Acquires without waiting.
+---@return saros.guard?
+---@return string? message
+---@return string? code "EAGAIN"
+function Limiter:try_acquire() end
+
+---Releases by hand.
+---@return true
+function Limiter:release() end
+
+---Would `acquire` have to wait?
+---@return boolean
+function Limiter:locked() end
+
+---How many tokens are taken.
+---@return integer
+function Limiter:borrowed() end
+
+---How many tokens there are; with a number sets it.
+---@param n? number
+---@return number
+function Limiter:total(n) end
+
+---Something that has happened, or has not.
+---@class saros.event
+local Event = {}
+
+---Something that has happened, or has not.
+---@return saros.event
+function saros.event() end
+
+---It has happened: wakes all who wait.
+---@return true
+function Event:set() end
+
+---It has not happened.
+---@return true
+function Event:clear() end
+
+---Has it happened?
+---@return boolean
+function Event:is_set() end
+
+---Waits until it has happened.
+---@async
+---@return true
+function Event:wait() end
+
+---Waiting, with a lock, for something to become so.
+---@class saros.condition
+local Condition = {}
+
+---Waiting, with a lock, for something to become so.
+---@param lock? saros.lock
+---@return saros.condition
+function saros.condition(lock) end
+
+---Waits until it is free. A guard, which releases when its `<close>` variable ends.
+---@async
+---@return saros.guard
+function Condition:acquire() end
+
+---Acquires without waiting.
+---@return saros.guard?
+---@return string? message
+---@return string? code "EAGAIN"
+function Condition:try_acquire() end
+
+---Releases by hand.
+---@return true
+function Condition:release() end
+
+---Would `acquire` have to wait?
+---@return boolean
+function Condition:locked() end
+
+---Gives the lock away, waits to be notified, and takes the lock back.
+---@async
+---@return true
+function Condition:wait() end
+
+---Waits until what the function returns is true; that.
+---@async
+---@param predicate fun(): any
+---@return any
+function Condition:wait_for(predicate) end
+
+---Wakes the first n who wait, or the first.
+---@param n? integer
+---@return true
+function Condition:notify(n) end
+
+---Wakes all who wait.
+---@return true
+function Condition:notify_all() end
+
+---A place where n tasks wait for each other.
+---@class saros.barrier
+local Barrier = {}
+
+---A place where n tasks wait for each other.
+---@param n integer
+---@return saros.barrier
+function saros.barrier(n) end
+
+---Waits until n have come; 1 to n, each another.
+---@async
+---@return integer?
+---@return string? message
+---@return string? code "EBROKEN"
+function Barrier:wait() end
+
+---Tells those who wait "EBROKEN"; the barrier can be used again.
+---@return true
+function Barrier:reset() end
+
+---Tells those who wait and those who come "EBROKEN".
+---@return true
+function Barrier:abort() end
+
+---How many wait.
+---@return integer
+function Barrier:waiting() end
+
+---Was it aborted?
+---@return boolean
+function Barrier:broken() end
 
 -- ---- queues --------------------------------------------------------------------------------------------------------
 
