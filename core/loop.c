@@ -57,12 +57,14 @@ saros_os_handle saros_pollable(saros_loop *loop) {
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014): any seed will do, 0 as well. */
-uint64_t saros_random(saros_loop *loop) {
-    uint64_t x = loop->random += UINT64_C(0x9E3779B97F4A7C15);
+uint64_t saros_draw(uint64_t *state) {
+    uint64_t x = *state += UINT64_C(0x9E3779B97F4A7C15);
     x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
     return x ^ (x >> 31);
 }
+
+uint64_t saros_random(saros_loop *loop) { return saros_draw(&loop->random); }
 
 bool saros_watched(const saros_loop *loop) { return loop->watched; }
 
@@ -159,6 +161,7 @@ static saros_time after(saros_time now, saros_time span) {
 /* Tells what was ready when the turn began. False: the budget ran out; the rest stays in front of the queue. */
 static bool tell_batch(saros_loop *loop, saros_time until) {
     loop->turns++;
+    if (loop->shuffled != NULL) saros_shuffle_batch(loop);
     for (size_t left = loop->ready.count; left > 0 && loop->ready.count > 0; left--) { /* some may be abandoned */
         saros_op *op = saros_queue_pop(&loop->ready);
         if (loop->ready.first != NULL) SAROS_FETCH(loop->ready.first->next); /* of thousands it is in no cache */

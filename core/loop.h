@@ -47,9 +47,12 @@ struct saros_loop {
     char               *scratch;
     saros_config        config;
     uint64_t            random; /* the state of saros_random */
-    saros_guest        *guests;
-    saros_door          door;
-    char                why[SAROS_WHY];
+    uint64_t            dice;   /* the state of shuffle.c */
+    void (*shuffled)(saros_loop *loop, saros_op *op,
+                     int64_t result); /* whose ops are told out of order; NULL: nobody's */
+    saros_guest *guests;
+    saros_door   door;
+    char         why[SAROS_WHY];
 };
 
 /* door.c: moves what was posted into the ready queue. */
@@ -59,6 +62,11 @@ void saros_door_close(saros_loop *loop);
 bool saros_door_knocked(saros_loop *loop);
 /* drivers.c: opens the driver that config names, or the best. 0 or an error with loop->why. */
 int saros_driver_choose(saros_loop *loop, const char *wanted);
+
+/* loop.c: the next of a sequence of random numbers. */
+uint64_t saros_draw(uint64_t *state);
+/* shuffle.c: mixes what is ready. */
+void saros_shuffle_batch(saros_loop *loop);
 
 /* loop.c: gives the struct itself back, once nobody holds it. */
 void saros_free_loop(saros_loop *loop);

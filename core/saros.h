@@ -239,6 +239,10 @@ SAROS_API int saros_drain(saros_loop *loop, saros_time patience);
 SAROS_API saros_time saros_now(saros_loop *loop);
 /* The clock as the turn that runs, or the last one, has read it: costs no reading. 0 before the first. */
 SAROS_API saros_time saros_turn(const saros_loop *loop);
+/* From now on ops with this done that are ready in the same turn are told in an order that is drawn from the seed, for tests of
+ * what must not hang on order. All others keep their places. done NULL: as before. */
+SAROS_API void saros_shuffle(saros_loop *loop, uint64_t seed,
+                             void (*done)(saros_loop *loop, saros_op *op, int64_t result));
 /* Are we inside saros_step? */
 SAROS_API bool saros_running(const saros_loop *loop);
 /* How many driver operations, timers and ready operations there are. */

@@ -349,7 +349,9 @@ static int set_result(lua_State *L) {
 
 static int set_error(lua_State *L) {
     saros_awaitable *is = check_pending(L, "set_error");
+    saros_rt        *rt = saros_state(L)->current;
     lua_settop(L, 2);
+    if (rt != NULL && rt->manners.debug) saros_debug_failing(L, rt, is, 1);
     saros_settle(L, is, 1, SAROS_FAILED, 1);
     return 0;
 }

@@ -27,16 +27,17 @@
 enum { DEADLOCKED = 35 /* the exit code: EDEADLK of Linux */ };
 
 typedef struct options {
-    const char *driver, *code, *script, *faults;
-    const char *command; /* one of the host's own, bindings/lua/host/NAME.lua; NULL: it runs a script */
-    const char *counts;  /* a file; see host_counts.c */
-    uint64_t    seed;
-    bool        trace;
-    int         first; /* index of the first of the script's own arguments */
-    int         at;    /* index of the script */
-    int         argc;
-    char      **argv;
-    int         exit_code;
+    const char   *driver, *code, *script, *faults;
+    const char   *command; /* one of the host's own, bindings/lua/host/NAME.lua; NULL: it runs a script */
+    const char   *counts;  /* a file; see host_counts.c */
+    uint64_t      seed;
+    bool          trace;
+    saros_manners manners;
+    int           first; /* index of the first of the script's own arguments */
+    int           at;    /* index of the script */
+    int           argc;
+    char        **argv;
+    int           exit_code;
 } options;
 
 /* ---- signals -------------------------------------------------------------------------------------------------- */
@@ -115,6 +116,10 @@ static const char usage[] =
     "  --seed N        what driver sim leaves to chance is drawn from it (default: 0)\n"
     "  --faults LIST   what goes wrong in the world of driver sim; docs/simulation.md\n"
     "  --drivers       list the drivers, and which of them open here; also --drivers --json\n"
+    "  --debug         tell what runs for long without giving way, and what is never closed\n"
+    "                  (also SAROS_DEBUG=1)\n"
+    "  --shuffle SEED  run tasks that are ready together in an order drawn from it\n"
+    "  --slice MS      a script that runs so long without awaiting gives way all the same\n"
     "  --trace         print each operation's way through the loop, to standard error\n"
     "  --version       print the version\n"
     "  --help          print this\n"
@@ -137,7 +142,8 @@ static int parse(options *o) {
             o->script = word;
             break;
         }
-        static const char *const with_value[] = {"-e", "--driver", "--seed", "--faults", "--counts"};
+        static const char *const with_value[] = {"-e",       "--driver",  "--seed", "--faults",
+                                                 "--counts", "--shuffle", "--slice"};
         bool                     takes_value = false;
         for (size_t i = 0; i < sizeof with_value / sizeof *with_value; i++)
             takes_value = takes_value || strcmp(word, with_value[i]) == 0;
@@ -148,6 +154,7 @@ static int parse(options *o) {
         if (strcmp(word, "--drivers") == 0) o->command = "drivers";
         else if (strcmp(word, "--seeds") == 0 || strncmp(word, "--seeds=", 8) == 0) o->command = "explore";
         else if (strcmp(word, "--trace") == 0) o->trace = true;
+        else if (strcmp(word, "--debug") == 0) o->manners.debug = true;
         else if (strcmp(word, "--driver") == 0) o->driver = o->argv[++o->at];
         else if (strncmp(word, "--driver=", 9) == 0) o->driver = word + 9;
         else if (strcmp(word, "--counts") == 0) o->counts = o->argv[++o->at];
@@ -157,6 +164,18 @@ static int parse(options *o) {
             const char *value = word[6] == '=' ? word + 7 : o->argv[++o->at];
             const char *wrong = saros_seed_parse(value, &o->seed);
             if (wrong != NULL) return fprintf(stderr, "saros: --seed %s: %s\n", value, wrong), 1;
+        } else if (strcmp(word, "--shuffle") == 0 || strncmp(word, "--shuffle=", 10) == 0) {
+            const char *value = word[9] == '=' ? word + 10 : o->argv[++o->at];
+            const char *wrong = saros_seed_parse(value, &o->manners.shuffle);
+            if (wrong != NULL) return fprintf(stderr, "saros: --shuffle %s: %s\n", value, wrong), 1;
+            o->manners.shuffles = true;
+        } else if (strcmp(word, "--slice") == 0 || strncmp(word, "--slice=", 8) == 0) {
+            const char *value = word[7] == '=' ? word + 8 : o->argv[++o->at];
+            char       *end;
+            double      ms = strtod(value, &end);
+            if (end == value || *end != 0 || !(ms > 0 && ms < 1e9))
+                return fprintf(stderr, "saros: --slice %s: must be a number of milliseconds above 0\n", value), 1;
+            o->manners.slice = (saros_time)(ms * 1e6) + 1;
         } else if (strcmp(word, "-e") == 0) {
             o->code = o->argv[++o->at];
             o->at++;
@@ -282,6 +301,8 @@ static int run_script(lua_State *L, options *o) {
     if (o->trace) config.trace = saros_trace_line;
     if (o->counts != NULL) saros_count(&config, o->counts);
     lua->config = &config;
+    o->manners.debug = o->manners.debug || lua->manners.debug;
+    lua->manners = o->manners;
     saros_rt *rt = saros_rt_new(L, lua, NULL, NULL);
     if (rt->world != NULL) enter_world(L, rt, o);
     else if (o->faults != NULL)

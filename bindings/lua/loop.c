@@ -95,6 +95,7 @@ saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const saros_config *config,
         saros_rt_close(L, rt);
         luaL_error(L, "saros.loop: not enough memory");
     }
+    saros_manners_apply(rt, &lua->manners);
     return rt;
 }
 
@@ -117,12 +118,14 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
         else saros_task_forget(rt->failed);
     }
     saros_calls_cancel(rt);
+    saros_debug_end(rt);
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);
     saros_scopes_free(rt);
     saros_abandon(loop, &rt->suspicion);
     saros_clocks_close(rt);
     saros_steps_close(rt);
     free_lists(rt);
+    saros_handler_forget(L, rt);
     saros_leave(loop, &rt->guest);
     rt->loop = NULL;
     if (rt->owned) saros_close(loop);
@@ -153,6 +156,7 @@ static void check_can_run(lua_State *L, saros_rt *rt) {
     if (rt->loop == NULL) luaL_error(L, "the loop is closed");
     if (rt->closing) luaL_error(L, "the loop is closing");
     if (rt->running || saros_running(rt->loop)) luaL_error(L, "the loop is running already");
+    if (rt->manners.slice > 0) saros_slice_check(L, "the loop is to slice");
 }
 
 /* Cancels and awaits every task that is left. Those that can never end are closed where they stand. */
@@ -265,32 +269,38 @@ static const char *text_option(lua_State *L, const char *name, const char *other
 }
 
 /* An integer, whose bits are taken; or the text that --seed takes. */
-static uint64_t seed_option(lua_State *L, uint64_t otherwise) {
+uint64_t saros_seed_value(lua_State *L, int arg, const char *name, int index) {
     int         is_integer;
+    uint64_t    value;
     const char *why = "must be an integer";
-    if (!lua_istable(L, 1) || saros_option(L, 1, "seed") == LUA_TNIL) return otherwise;
-    lua_Integer seed = lua_tointegerx(L, -1, &is_integer);
-    if (lua_type(L, -1) == LUA_TNUMBER && is_integer) return (uint64_t)seed;
-    if (lua_type(L, -1) == LUA_TSTRING && (why = saros_seed_parse(lua_tostring(L, -1), &otherwise)) == NULL)
-        return otherwise;
-    luaL_argerror(L, 1, lua_pushfstring(L, "option 'seed' %s", why));
+    lua_Integer seed = lua_tointegerx(L, index, &is_integer);
+    if (lua_type(L, index) == LUA_TNUMBER && is_integer) return (uint64_t)seed;
+    if (lua_type(L, index) == LUA_TSTRING && (why = saros_seed_parse(lua_tostring(L, index), &value)) == NULL)
+        return value;
+    luaL_argerror(L, arg, lua_pushfstring(L, "option '%s' %s", name, why));
+    return 0;
 }
 
 static int loop_new(lua_State *L) {
-    static const char *const names[] = {"driver", "report_after", "seed", "faults", NULL};
+    static const char *const names[] = {"driver", "report_after", "seed", "faults", "debug", "slice", "shuffle", NULL};
+    saros_manners            manners = saros_state(L)->manners;
     saros_config             config = saros_default_config(saros_state(L));
     saros_time               report_after = REPORT_AFTER;
     saros_check_options(L, 1, names);
     config.driver = text_option(L, "driver", config.driver);
     const char *faults = text_option(L, "faults", NULL);
     if (faults != NULL) config.faults = faults;
-    config.seed = seed_option(L, config.seed);
+    if (lua_istable(L, 1) && saros_option(L, 1, "seed") != LUA_TNIL)
+        config.seed = saros_seed_value(L, 1, "seed", lua_gettop(L));
+    saros_manners_options(L, 1, &manners);
     if (lua_istable(L, 1) && saros_option(L, 1, "report_after") != LUA_TNIL) {
         if (!lua_isnumber(L, -1)) return luaL_argerror(L, 1, "option 'report_after' must be a number of seconds");
         report_after = saros_seconds(L, -1);
     }
+    if (manners.slice > 0) saros_slice_check(L, "saros.loop: option 'slice'");
     saros_rt *rt = saros_rt_new(L, saros_state(L), &config, NULL);
     rt->report_after = report_after;
+    saros_manners_apply(rt, &manners);
     if (faults != NULL && rt->world == NULL) {
         const char *driver = saros_driver_name(rt->loop); /* static */
         saros_rt_close(L, rt);
@@ -457,5 +467,9 @@ void saros_open_loop(lua_State *L) {
     static const luaL_Reg functions[] = {{"run", run},        {"loop", loop_new},    {"current_loop", current_loop},
                                          {"_report", report}, {"_pending", pending}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_LOOP, "saros.loop", methods, meta);
+    saros_push_meta(L, SAROS_T_LOOP);
+    lua_getfield(L, -1, "__index");
+    saros_add(L, saros_handler_methods);
+    lua_pop(L, 2);
     saros_add(L, functions);
 }

@@ -23,6 +23,7 @@ static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type
     stream->next = rt->streams;
     if (rt->streams != NULL) rt->streams->prev = stream;
     rt->streams = stream;
+    saros_debug_opened(L, rt);
     return stream;
 }
 
@@ -104,6 +105,7 @@ static int close_protected(lua_State *L) {
 static int method_gc(lua_State *L) {
     saros_stream *stream = check_any(L);
     if (stream->rt == NULL) return 0;
+    saros_debug_collected(L, stream->rt);
     lua_pushcfunction(L, close_protected);
     lua_pushvalue(L, 1);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) saros_stream_abandon(stream);

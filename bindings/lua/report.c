@@ -78,22 +78,26 @@ const char *saros_text_of(lua_State *L, int index) {
     return lua_tostring(L, -1);
 }
 
-/* protected: the text about task p, which is anchored. */
+/* protected: tells of task p, which is anchored. */
 static int report(lua_State *L) {
     saros_task *task = lua_touserdata(L, 1);
     saros_push_anchored(L, task->rt, task);
-    const char *name = saros_task_name(L, task, 2), *trace = "", *text = "an error without a value";
+    lua_pushfstring(L, "task %s (spawned at %s:%d) failed and nobody awaited it", saros_task_name(L, task, 2),
+                    task->place, task->line);
+    const char *message = lua_tostring(L, -1);
     lua_getiuservalue(L, 2, 1);
     if (task->is.boxed) {
-        lua_getfield(L, -1, "traceback");
-        if (lua_type(L, -1) == LUA_TSTRING) trace = lua_tostring(L, -1);
-        lua_rawgeti(L, -2, 1);
+        lua_rawgeti(L, -1, 1);
+        lua_getfield(L, -2, "traceback");
+    } else {
+        if (task->is.values == 0) lua_pushnil(L);
+        lua_pushnil(L);
     }
-    if (task->is.values > 0) text = saros_text_of(L, -1);
-    lua_pushfstring(L, "task %s (spawned at %s:%d) failed and nobody awaited it: %s%s%s", name, task->place, task->line,
-                    text, *trace ? "\n" : "", trace);
-    task->rt->reported++;
-    saros_report(task->rt->loop, lua_tostring(L, -1));
+    if (task->is.values == 0 && !task->rt->handled) {
+        lua_pushliteral(L, "an error without a value");
+        lua_replace(L, -3);
+    }
+    saros_unhandled(L, task->rt, message, 2);
     return 0;
 }
 

@@ -246,7 +246,7 @@ static int install(lua_State *L) {
 static int module_new(lua_State *L) {
     static const luaL_Reg functions[] = {{"install", install}, {NULL, NULL}};
     saros_lua            *lua = lua_newuserdatauv(L, sizeof *lua, 0);
-    *lua = (saros_lua){0};
+    *lua = (saros_lua){.manners = saros_manners_of_environment()};
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     lua->L = lua_tothread(L, -1);
     lua_pop(L, 1);
@@ -258,6 +258,7 @@ static int module_new(lua_State *L) {
     saros_open_loop(L);
     saros_open_drivers(L);
     saros_open_dump(L);
+    saros_open_debug(L);
     saros_open_spawn(L);
     saros_open_task(L);
     saros_open_await(L);

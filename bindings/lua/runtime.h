@@ -50,8 +50,17 @@ enum saros_type {
     SAROS_T_CHANNEL,
     SAROS_T_SENDER,
     SAROS_T_RECEIVER,
+    SAROS_T_WATCH,
     SAROS_TYPES
 };
+
+/* How a loop behaves where it has a choice. All zero: as usual. */
+typedef struct saros_manners {
+    bool       debug;    /* debug.c */
+    bool       shuffles; /* tasks that are ready in the same turn run in an order drawn from `shuffle` */
+    uint64_t   shuffle;
+    saros_time slice; /* slice.c: how long a task may run before it must give way; 0: as long as it likes */
+} saros_manners;
 
 struct saros_lua {
     lua_State            *L;        /* the main thread */
@@ -69,6 +78,7 @@ struct saros_lua {
     const char           *last_place;            /* spawn.c: the name of the chunk that spawned last */
     uint32_t              places;                /* how many such names are kept */
     size_t                unguarded;             /* tasks that began without install(), ever */
+    saros_manners         manners;               /* of loops that ask for nothing else */
     bool                  installed;
     bool                  simulates; /* Lua's clocks follow simulated worlds */
 };
@@ -129,6 +139,10 @@ struct saros_rt {
     int           self, tables[SAROS_TABLES]; /* in the registry: the userdata; what it keeps alive */
     saros_slots   slots[SAROS_SLOTS];         /* of the tables that are arrays */
     bool          owned, running, closing, interrupted, stopped_by_script, deadlocked;
+    bool          handled; /* handler.c: the script has set an exception handler */
+    bool          watched; /* each step is timed, for what follows: */
+    saros_manners manners;
+    saros_time    slice_ends; /* of the step that runs */
     saros_time    report_after;
     saros_op      suspicion; /* deadlock.c: a timer, after which circles are looked for */
 };
@@ -164,6 +178,7 @@ saros_time saros_later(saros_loop *loop, saros_time duration); /* now + duration
 int        saros_fail(lua_State *L, int code, const char *format, ...) SAROS_FORMAT(3, 4);
 int        saros_option(lua_State *L, int arg, const char *name); /* pushes a field of the option table; its type */
 void saros_check_options(lua_State *L, int arg, const char *const *names); /* a table (or none) of these keys only */
+uint64_t    saros_seed_value(lua_State *L, int arg, const char *name, int index); /* an option's, at index; raises */
 const char *saros_seed_parse(const char *text, uint64_t *seed); /* NULL, or what it should have been, and *seed stays */
 
 /* ---- slots.c -------------------------------------------------------------------------------------------------- */
@@ -196,6 +211,27 @@ bool saros_traced(lua_State *L, int index); /* pushes the traceback kept for tha
 void saros_untrace(lua_State *L);
 void saros_retrace(lua_State *L, int index); /* keeps the traceback on top (popped) for the error at index */
 
+/* ---- handler.c ------------------------------------------------------------------------------------------------ */
+
+/* Error and traceback (or nil) on top, popped: it is nobody's. message: what has failed. task: its userdata, or 0. */
+void                  saros_unhandled(lua_State *L, saros_rt *rt, const char *message, int task);
+void                  saros_handler_forget(lua_State *L, saros_rt *rt);
+extern const luaL_Reg saros_handler_methods[];
+
+/* ---- manners.c, slice.c, debug.c ------------------------------------------------------------------------------ */
+
+saros_manners saros_manners_of_environment(void);
+void          saros_manners_options(lua_State *L, int arg, saros_manners *manners); /* those that the table has */
+void          saros_manners_apply(saros_rt *rt, const saros_manners *manners);
+void          saros_slice_check(lua_State *L, const char *what); /* raises where somebody else has set a hook */
+void          saros_slice(lua_State *L, lua_State *co);          /* a task's coroutine; L: who runs the loop */
+saros_time    saros_step_begins(saros_rt *rt);
+void          saros_step_ended(saros_rt *rt, saros_task *task, int status, saros_time began);
+void          saros_debug_call(lua_State *L, saros_rt *rt, int function, saros_time began); /* a callback was called */
+void          saros_debug_opened(lua_State *L, saros_rt *rt);    /* the stream or listener on top, which stays */
+void          saros_debug_collected(lua_State *L, saros_rt *rt); /* its finalizer runs: argument 1; cannot raise */
+void          saros_debug_end(saros_rt *rt);                     /* the loop ends; cannot raise */
+
 /* ---- dump.c, deadlock.c --------------------------------------------------------------------------------------- */
 
 void saros_push_dump(lua_State *L, saros_rt *rt, size_t most); /* the tasks as a tree; at most so many of them */
@@ -216,6 +252,7 @@ int  saros_raise_returned(lua_State *L, int message, int code); /* the same of a
 void saros_open_loop(lua_State *L);
 void saros_open_drivers(lua_State *L);
 void saros_open_dump(lua_State *L);
+void saros_open_debug(lua_State *L);
 void saros_open_spawn(lua_State *L);
 void saros_open_task(lua_State *L);
 void saros_open_await(lua_State *L);

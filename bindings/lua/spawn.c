@@ -186,7 +186,9 @@ bool saros_task_begin(saros_rt *rt, saros_task *task) {
     saros_worker worker = rt->idle[rt->idle_count - 1];
     if (!lua_checkstack(L, args + 8) || (args > SURE_ROOM && !lua_checkstack(worker.co, args + 8))) return false;
     rt->idle_count--;
-    if (lua_gethook(L) != NULL || lua_gethook(worker.co) != NULL) /* a hook is inherited, as by any new coroutine */
+    if (rt->manners.slice > 0) saros_slice(L, worker.co);
+    else if (lua_gethook(L) != NULL ||
+             lua_gethook(worker.co) != NULL) /* a hook is inherited, as by any new coroutine */
         lua_sethook(worker.co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
     lua_pushcfunction(worker.co, saros_task_body);
     saros_push_table(L, rt, SAROS_STARTS);

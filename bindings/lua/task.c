@@ -172,9 +172,11 @@ static void step(saros_rt *rt, saros_task *task, int nargs) {
     lua->current = rt;
     rt->task = task;
     task->suspended = false;
-    int status = lua_resume(task->co, rt->L, nargs, &results);
+    saros_time began = rt->watched ? saros_step_begins(rt) : 0;
+    int        status = lua_resume(task->co, rt->L, nargs, &results);
     rt->task = outer;
     lua->current = outer_rt;
+    if (rt->watched) saros_step_ended(rt, task, status, began);
     if (status == LUA_YIELD && task->suspended) saros_task_begun(rt, task);
     else if (status == LUA_OK) end_task(rt, task, task->is.fate == SAROS_RETURNED);
     else break_task(rt, task);

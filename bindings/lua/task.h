@@ -226,6 +226,11 @@ void saros_push_wait(lua_State *L, const saros_task *task); /* " waits at x.lua:
 /* The error on top goes from one that has failed to one that awaits it, and keeps its traceback. index: the userdata. */
 void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index);
 
+/* ---- debug.c -------------------------------------------------------------------------------------------------- */
+
+/* An error is about to be set on a future that nobody awaits; in debug mode only. index: the userdata. */
+void saros_debug_failing(lua_State *L, saros_rt *rt, saros_awaitable *is, int index);
+
 /* ---- deadlock.c ----------------------------------------------------------------------------------------------- */
 
 /* The task is about to wait for one that waits itself: if that is a circle which no deadline ends, it is reported. */

@@ -57,24 +57,24 @@ typedef struct saros_call {
 
 static saros_tick *tick_of(call *self) { return (saros_tick *)(void *)(self + 1); }
 
-static int traceback(lua_State *L) {
-    luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
-    return 1;
-}
-
 /* protected: calls the function of the call p. */
 static int run_call(lua_State *L) {
     call *self = lua_touserdata(L, 1);
     lua_settop(L, 0);
     luaL_checkstack(L, self->args + 4, "too many arguments");
-    lua_pushcfunction(L, traceback);
+    lua_pushcfunction(L, saros_traceback);
     saros_slot_push(L, self->rt, SAROS_CALLS, self->slot);
     for (int i = 0; i <= self->args; i++) lua_getiuservalue(L, 2, 1 + i);
     lua_remove(L, 2);
-    if (lua_pcall(L, self->args, 0, 1) == LUA_OK) return 0;
-    lua_pushfstring(L, "a callback failed: %s", lua_tostring(L, -1));
-    self->rt->reported++;
-    saros_report(self->rt->loop, lua_tostring(L, -1));
+    bool       timed = self->rt->manners.debug;
+    saros_time began = timed ? saros_now(self->rt->loop) : 0;
+    if (timed) lua_pushvalue(L, 2), lua_insert(L, 1);
+    int status = lua_pcall(L, self->args, 0, timed ? 2 : 1);
+    if (timed) saros_debug_call(L, self->rt, 1, began);
+    if (status == LUA_OK) return 0;
+    if (!saros_traced(L, -1)) lua_pushnil(L);
+    saros_untrace(L);
+    saros_unhandled(L, self->rt, "a callback failed", 0);
     return 0;
 }
 

@@ -268,7 +268,7 @@ describe("<close> variables", function()
 end)
 
 describe("the collector", function()
-   it("may run at any await, in every mode, and changes nothing", function()
+   it("59: may run at any await, in every mode, and changes nothing", function()
       local function program()
          local log, q = kit.log(), saros.queue(1)
          local function nap()

@@ -180,7 +180,7 @@ describe("an error that nobody awaits", function()
       return select(2, text:gsub(part:gsub("%W", "%%%0"), ""))
    end
 
-   it("is reported once, at the loop's end, with name, place and traceback; the host exits 1", function()
+   it("14: is reported once, at the loop's end, with name, place and traceback; the host exits 1", function()
       local output, code = kit.script([[
          local function culprit() error("lost error") end
          saros.spawn(function() culprit() end):set_name("loser")
@@ -222,7 +222,7 @@ describe("an error that nobody awaits", function()
       end
    end)
 
-   it("is reported after a time that can be set, though main goes on, and a later await still raises it", function()
+   it("14: is reported after a time that can be set, though main goes on, and a later await still raises it", function()
       local output = kit.script([[
          local loop <close> = saros.loop{report_after = 0.01}
          loop:run(function()
@@ -235,7 +235,7 @@ describe("an error that nobody awaits", function()
       assert.is_truthy(output:find("nobody", 1, true) < output:find("now awaited", 1, true))
    end)
 
-   it("in a callback is reported with its traceback, and harms nobody", function()
+   it("9: in a callback is reported with its traceback, and harms nobody", function()
       local output, code = kit.script([[
          local function culprit() error("in a callback") end
          saros.call_soon(function() culprit() end)

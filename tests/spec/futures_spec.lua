@@ -111,7 +111,7 @@ describe("saros.future", function()
       end
    end)
 
-   it("answers at once when it is done, and gives way after 64 such answers in a row", function()
+   it("49: answers at once when it is done, and gives way after 64 such answers in a row", function()
       local future, others = saros.future(), 0
       future:set_result(1)
       local other = saros.spawn(function() others = others + 1 end)
@@ -122,7 +122,7 @@ describe("saros.future", function()
       other:await()
    end)
 
-   it("checks for cancellation even when it is done", function()
+   it("49: checks for cancellation even when it is done", function()
       local future, reached = saros.future(), false
       future:set_result(1)
       local task = saros.spawn(function()

@@ -231,7 +231,7 @@ describe("saros, the end:", function()
       end
    end)
 
-   it("by os.exit with everything open closes the state in peace", function()
+   it("60: by os.exit with everything open closes the state in peace", function()
       local output, code = kit.script([[
          local l = saros.listen("127.0.0.1:0")
          local c = saros.connect(l:address())
@@ -251,7 +251,7 @@ describe("saros, the end:", function()
       assert.are.equal("finalized\n", output)
    end)
 
-   it("cancels the tasks that are left and names them", function()
+   it("8: cancels the tasks that are left and names them", function()
       local output, code = kit.script([[
          for i = 1, 3 do
             saros.spawn(function()

@@ -94,7 +94,7 @@ describe("saros.listen and connect", function()
 end)
 
 describe("what the network does wrong", function()
-   it("is nil, a message with the address, and ECONNREFUSED where nobody listens", function()
+   it("61: is nil, a message with the address, and ECONNREFUSED where nobody listens", function()
       local address = kit.free_address()
       local stream, message, code = saros.connect(address)
       assert.is_nil(stream)
@@ -157,7 +157,7 @@ describe("what the network does wrong", function()
 end)
 
 describe("a listener", function()
-   it("that is closed wakes those who accept with ECLOSED, and stays closed", function()
+   it("55: that is closed wakes those who accept with ECLOSED, and stays closed", function()
       local listener = assert(saros.listen("127.0.0.1:0"))
       local tasks = {}
       for i = 1, 3 do tasks[i] = saros.spawn(function() return table.pack(listener:accept()) end) end

@@ -35,7 +35,7 @@ end
 -- host installs its handler all the same, because the script asked for nothing else.
 
 describe("SIGINT", function()
-   in_time("cancels main: <close> variables run and may await, and the exit code is 130", function()
+   in_time("8: cancels main: <close> variables run and may await, and the exit code is 130", function()
       local output, status = signalled([[
          local _ <close> = setmetatable({}, {__close = function(_, err)
             saros.shield(saros.sleep, 0.01)
@@ -84,7 +84,7 @@ describe("SIGINT", function()
       assert.is_nil(output:find("went on", 1, true))
    end)
 
-   it("a second time ends the process, also where the script never awaits", function()
+   it("8: a second time ends the process, also where the script never awaits", function()
       local output, status = signalled("print('ready')\nwhile true do end", "INT", 0.1, "INT")
       assert.are.equal(130, status, output)
       output, status = signalled([[
@@ -141,7 +141,7 @@ describe("SIGTERM", function()
 end)
 
 describe("SIGQUIT", function()
-   in_time("prints what each task waits for, while the loop sleeps, as often as it is asked, and the program goes on", function()
+   in_time("5: prints what each task waits for, while the loop sleeps, as often as it is asked, and the program goes on", function()
       local output, status = signalled([[
          saros.spawn(function() saros.queue():get() end):set_name("getter")
          saros.sleep(0)

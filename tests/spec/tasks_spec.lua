@@ -74,7 +74,7 @@ describe("saros.spawn", function()
       assert.are.equal(10000, ended)
    end)
 
-   it("lets a chain of a thousand tasks await each other without nested resumes", function()
+   it("56: lets a chain of a thousand tasks await each other without nested resumes", function()
       local function body(n)
          if n == 0 then return 0 end
          return saros.spawn(body, n - 1):await() + 1

@@ -7,7 +7,7 @@ require("support.leaks")(before_each, after_each)
 local nan = 0 / 0
 
 describe("saros.sleep", function()
-   it("never ends early, and returns true", function()
+   it("58: never ends early, and returns true", function()
       for _, seconds in ipairs({ 0.0001, 0.001, 0.0035 }) do
          local began = saros.now()
          assert.is_true(saros.sleep(seconds))
@@ -90,7 +90,7 @@ describe("saros.sleep", function()
       kit.raises("NaN", saros.sleep_until, nan)
    end)
 
-   it("until a time is not over before now() says so, to the last bit", function()
+   it("58: until a time is not over before now() says so, to the last bit", function()
       for i = 1, 200 do
          local time = saros.now() + i * 0.0000007
          saros.sleep_until(time)
@@ -126,7 +126,7 @@ describe("saros.sleep", function()
 end)
 
 describe("saros.call_soon", function()
-   it("calls in the order of the calls, each once, in a later turn", function()
+   it("1: calls in the order of the calls, each once, in a later turn", function()
       local log = kit.log()
       for i = 1, 8 do saros.call_soon(function() log(i) end) end
       assert.are.equal(0, #log)
@@ -136,7 +136,7 @@ describe("saros.call_soon", function()
       assert.are.equal(8, #log)
    end)
 
-   it("lets what a callback adds wait for the next turn", function()
+   it("1: lets what a callback adds wait for the next turn", function()
       local log = kit.log()
       saros.call_soon(function()
          log("a")
@@ -160,7 +160,7 @@ describe("saros.call_soon", function()
       kit.raises("too many arguments", saros.call_soon, print, table.unpack({}, 1, 251))
    end)
 
-   it("cannot be starved by, nor starve, timers: a chain of calls lets a timer through", function()
+   it("2: cannot be starved by, nor starve, timers: a chain of calls lets a timer through", function()
       local stop, count = false, 0
       local function again()
          count = count + 1
@@ -208,7 +208,7 @@ describe("saros.call_soon", function()
 end)
 
 describe("saros.call_later and call_at", function()
-   it("call in the order of their times; equal ones in the order of their start", function()
+   it("3: call in the order of their times; equal ones in the order of their start", function()
       local log = kit.log()
       local t = saros.now() + 0.004
       saros.call_at(t, function() log("b") end)
@@ -228,7 +228,7 @@ describe("saros.call_later and call_at", function()
       assert.is_true(called_at >= t)
    end)
 
-   it("call at the next turn where the time has passed", function()
+   it("4: call at the next turn where the time has passed", function()
       local log = kit.log()
       saros.call_at(saros.now() - 5, function() log("at") end)
       saros.call_later(-5, function() log("later") end)
@@ -277,7 +277,7 @@ describe("saros.call_later and call_at", function()
 end)
 
 describe("saros.now", function()
-   it("never goes back and does move", function()
+   it("4: never goes back and does move", function()
       local began = saros.now()
       local last = began
       for _ = 1, 1000 do

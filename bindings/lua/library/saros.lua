@@ -848,7 +848,7 @@ function saros.error_code(err) end
 local Loop = {}
 
 ---Opens a loop; raises with the reason where it does not open.
----@param options? {driver?: string, report_after?: number, seed?: integer|string, faults?: string}
+---@param options? {driver?: string, report_after?: number, seed?: integer|string, faults?: string, debug?: boolean, slice?: number|false, shuffle?: integer|string|false}
 ---@return saros.loop
 function saros.loop(options) end
 
@@ -909,6 +909,25 @@ function Loop:is_running() end
 ---The name of its driver.
 ---@return string
 function Loop:driver() end
+
+---Sets what is called for the error of a callback, and of a task that nobody awaited; nil: it is reported.
+---@param fn? fun(context: {message: string, error: any, traceback?: string, task?: saros.task})
+---@return true
+function Loop:set_exception_handler(fn) end
+
+---The function that was set; nil where none was.
+---@return function?
+function Loop:get_exception_handler() end
+
+---Calls the handler that was set, or the default.
+---@param context {message: string, error: any, traceback?: string, task?: saros.task}
+---@return true
+function Loop:call_exception_handler(context) end
+
+---Reports the error, as a loop without a handler does.
+---@param context {message: string, error: any, traceback?: string, task?: saros.task}
+---@return true
+function Loop:default_exception_handler(context) end
 
 ---Cancels and awaits what is left, and closes.
 ---@return true

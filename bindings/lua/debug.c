@@ -1,0 +1,191 @@
+/* debug.c: debug mode: what is not wrong, and yet nobody meant it.
+ *
+ * Told once each, to wherever messages go: a step of a task, or a callback, that takes over 100 ms without giving way
+ * (semantics 10); a stream or listener that nobody closed, when it is collected or its loop ends; an error that was set on
+ * a future, and that nobody took before it was collected or the loop ended. Tasks need none of this for their errors, which
+ * are always told. A result that nobody takes is no fault: many tasks are there for what they do.
+ *
+ * Owns, for a loop in debug mode, a weak table of what is watched, with the place where it was opened or set.
+ * Promises: without debug mode nothing of this is made; nothing told here changes the exit code. */
+#include <stdio.h>
+
+#include "bindings/lua/dump.h"
+#include "bindings/lua/stream.h"
+
+#define SLOW (SAROS_SECOND / 10)
+
+/* SAROS_T_WATCH: is collected together with the future in user value 1. */
+typedef struct watch {
+    saros_rt *rt; /* NULL: it need not be told any more */
+} watch;
+
+/* ---- slow steps ------------------------------------------------------------------------------------------------ */
+
+typedef struct slow_step {
+    saros_task *task;
+    int         status;
+    saros_time  took;
+} slow_step;
+
+/* protected. p: the step. */
+static int report_slow_step(lua_State *L) {
+    slow_step  *step = lua_touserdata(L, 1);
+    saros_task *task = step->task;
+    char        took[32];
+    snprintf(took, sizeof took, "%.3f", (double)step->took / 1e9);
+    saros_push_task_label(L, task);
+    lua_pushfstring(L, "task %s ran for %s s without giving way", lua_tostring(L, -1), took);
+    if (step->status == LUA_YIELD) {
+        luaL_traceback(L, task->co, NULL, 0);
+        lua_pushfstring(L, "%s; that ended at\n%s", lua_tostring(L, -2), lua_tostring(L, -1));
+    } else {
+        lua_pushliteral(L, ", and has ended");
+        lua_concat(L, 2);
+    }
+    saros_report(task->rt->loop, lua_tostring(L, -1));
+    return 0;
+}
+
+saros_time saros_step_begins(saros_rt *rt) {
+    saros_time now = saros_now(rt->loop);
+    rt->slice_ends = rt->manners.slice < SAROS_FOREVER - now ? now + rt->manners.slice : SAROS_FOREVER;
+    return now;
+}
+
+void saros_step_ended(saros_rt *rt, saros_task *task, int status, saros_time began) {
+    if (!rt->manners.debug) return;
+    slow_step step = {task, status, saros_now(rt->loop) - began};
+    if (step.took > SLOW) saros_protected(rt, report_slow_step, &step, "the report of a slow step");
+}
+
+void saros_debug_call(lua_State *L, saros_rt *rt, int function, saros_time began) {
+    saros_time took = saros_now(rt->loop) - began;
+    if (took <= SLOW) return;
+    lua_Debug ar;
+    char      text[sizeof ar.short_src + 100];
+    lua_pushvalue(L, function);
+    lua_getinfo(L, ">S", &ar);
+    snprintf(text, sizeof text, "a callback, the function at %s:%d, ran for %.3f s", ar.short_src, ar.linedefined,
+             (double)took / 1e9);
+    saros_report(rt->loop, text);
+}
+
+/* ---- what is watched ------------------------------------------------------------------------------------------- */
+
+static void push_watched(lua_State *L, saros_rt *rt) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &rt->manners) == LUA_TTABLE) return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rt->manners);
+}
+
+/* Pushes the script's place that runs, "x.lua:3". */
+static void push_here(lua_State *L) {
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline < 0) continue;
+        lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+        return;
+    }
+    lua_pushliteral(L, "[C]");
+}
+
+/* The value on top, which stays, was opened or set here. */
+static void watch_it(lua_State *L, saros_rt *rt) {
+    luaL_checkstack(L, 8, "debug mode");
+    push_watched(L, rt);
+    lua_pushvalue(L, -2);
+    push_here(L);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+void saros_debug_opened(lua_State *L, saros_rt *rt) {
+    if (rt->manners.debug) watch_it(L, rt);
+}
+
+void saros_debug_failing(lua_State *L, saros_rt *rt, saros_awaitable *is, int index) {
+    if (is->observed || is->waiters != NULL) return;
+    saros_box(L, is, index);
+    watch *self = saros_new(L, rt->lua, SAROS_T_WATCH, sizeof *self, 1);
+    lua_pushvalue(L, index);
+    lua_setiuservalue(L, -2, 1);
+    watch_it(L, rt);
+    self->rt = rt;
+    lua_setfield(L, -2, "watch");
+    lua_pop(L, 1);
+}
+
+/* The stream or watch at index is gone, or its loop ends; its place, or nil, is on top (popped). */
+static void tell(lua_State *L, saros_rt *rt, int index) {
+    const char   *place = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?";
+    watch        *self = saros_test(L, rt->lua, index, SAROS_T_WATCH);
+    saros_stream *stream = saros_test(L, rt->lua, index, SAROS_T_LISTENER);
+    const char   *kind = stream != NULL ? "listener" : "stream";
+    if (stream == NULL) stream = saros_test(L, rt->lua, index, SAROS_T_STREAM);
+    int top = lua_gettop(L);
+    if (stream != NULL && stream->rt != NULL) {
+        lua_pushfstring(L, "a %s that was opened at %s was never closed", kind, place);
+        saros_report(rt->loop, lua_tostring(L, -1));
+    } else if (self != NULL && self->rt != NULL) {
+        self->rt = NULL;
+        lua_getiuservalue(L, index, 1);
+        const saros_awaitable *is = lua_touserdata(L, -1);
+        lua_getiuservalue(L, -1, 1);
+        lua_rawgeti(L, -1, 1);
+        const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
+        if (!is->observed) {
+            lua_pushfstring(L, "an error that was set on a future at %s was never taken: %s", place, text);
+            saros_report(rt->loop, lua_tostring(L, -1));
+        }
+    }
+    lua_settop(L, top - 1);
+}
+
+static int tell_protected(lua_State *L) {
+    saros_rt *rt = lua_touserdata(L, 2);
+    push_watched(L, rt);
+    lua_pushvalue(L, 1);
+    lua_rawget(L, -2);
+    tell(L, rt, 1);
+    return 0;
+}
+
+/* In finalizers: what is weak as a key is still in its table. */
+void saros_debug_collected(lua_State *L, saros_rt *rt) {
+    if (!rt->manners.debug) return;
+    lua_pushcfunction(L, tell_protected);
+    lua_pushvalue(L, 1);
+    lua_pushlightuserdata(L, rt);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) lua_pop(L, 1);
+}
+
+static int watch_gc(lua_State *L) {
+    watch *self = saros_check(L, 1, SAROS_T_WATCH);
+    if (self->rt != NULL) saros_debug_collected(L, self->rt);
+    return 0;
+}
+
+static int tell_all(lua_State *L) {
+    saros_rt *rt = lua_touserdata(L, 1);
+    push_watched(L, rt);
+    for (lua_pushnil(L); lua_next(L, 2) != 0;) tell(L, rt, 3);
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rt->manners);
+    return 0;
+}
+
+void saros_debug_end(saros_rt *rt) {
+    if (rt->manners.debug) saros_protected(rt, tell_all, rt, "debug mode");
+    rt->manners.debug = false;
+}
+
+void saros_open_debug(lua_State *L) {
+    saros_type_make(L, SAROS_T_WATCH, "saros.watch", NULL, (const luaL_Reg[]){{"__gc", watch_gc}, {NULL, NULL}});
+}
