@@ -90,4 +90,5 @@ void saros_open_sync(lua_State *L) {
     saros_open_event(L);
     saros_open_condition(L);
     saros_open_barrier(L);
+    saros_open_channel(L);
 }

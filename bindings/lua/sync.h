@@ -66,6 +66,7 @@ void saros_open_semaphore(lua_State *L);
 void saros_open_event(lua_State *L);
 void saros_open_condition(lua_State *L);
 void saros_open_barrier(lua_State *L);
+void saros_open_channel(lua_State *L);
 
 /* ---- locks ---------------------------------------------------------------------------------------------------- */
 
