@@ -79,7 +79,7 @@ void saros_box(lua_State *L, saros_awaitable *is, int index) {
 }
 
 /* The loop that a future belongs to, if it still is open, else the one that runs. */
-static saros_rt *loop_of(const saros_lua *lua, const saros_future *future) {
+static saros_rt *loop_of(const saros_lua *lua, const saros_promise *future) {
     for (saros_rt *rt = lua->loops; rt != NULL; rt = rt->next)
         if (rt->id == future->loop && !rt->closing) return rt;
     return lua->current != NULL ? lua->current : lua->attached;
@@ -89,7 +89,7 @@ static saros_rt *loop_of(const saros_lua *lua, const saros_future *future) {
 static void call_back(lua_State *L, const saros_awaitable *is, int index) {
     if (lua_getfield(L, -1, "callbacks") == LUA_TTABLE) {
         saros_lua  *lua = saros_state_slow(L);
-        saros_rt   *rt = is->task ? ((const saros_task *)is)->rt : loop_of(lua, (const saros_future *)is);
+        saros_rt   *rt = is->task ? ((const saros_task *)is)->rt : loop_of(lua, (const saros_promise *)is);
         lua_Integer count = luaL_len(L, -1);
         if (rt == NULL) luaL_error(L, "no loop is running that could call back (settle the future inside saros.run)");
         for (lua_Integer i = 1; i <= count; i++) {
@@ -218,7 +218,7 @@ void saros_check_loop(lua_State *L, saros_awaitable *is, const saros_rt *rt, con
         if (((const saros_task *)is)->rt != rt) luaL_error(L, "%s: the task belongs to another loop", what);
         return;
     }
-    saros_future *future = (saros_future *)is;
+    saros_promise *future = (saros_promise *)is;
     if (future->loop == 0) future->loop = rt->id;
     if (future->loop != rt->id) luaL_error(L, "%s: the future belongs to another loop", what);
 }
@@ -332,12 +332,12 @@ static int method_remove_done_callback(lua_State *L) {
 /* ---- futures -------------------------------------------------------------------------------------------------- */
 
 static int future_new(lua_State *L) {
-    saros_new(L, saros_state(L), SAROS_T_FUTURE, sizeof(saros_future), 1);
+    saros_new(L, saros_state(L), SAROS_T_FUTURE, sizeof(saros_promise), 1);
     return 1;
 }
 
 static saros_awaitable *check_pending(lua_State *L, const char *what) {
-    saros_future *future = saros_check(L, 1, SAROS_T_FUTURE);
+    saros_promise *future = saros_check(L, 1, SAROS_T_FUTURE);
     if (future->is.fate != SAROS_PENDING) luaL_error(L, "%s: the future is done already", what);
     return &future->is;
 }
@@ -357,8 +357,8 @@ static int set_error(lua_State *L) {
 }
 
 static int future_cancel(lua_State *L) {
-    saros_future *future = saros_check(L, 1, SAROS_T_FUTURE);
-    bool          pending = future->is.fate == SAROS_PENDING;
+    saros_promise *future = saros_check(L, 1, SAROS_T_FUTURE);
+    bool           pending = future->is.fate == SAROS_PENDING;
     lua_settop(L, 2);
     if (pending) saros_settle(L, &future->is, 1, SAROS_CANCELLED, 1);
     lua_pushboolean(L, pending);
@@ -367,12 +367,12 @@ static int future_cancel(lua_State *L) {
 
 static int future_state(lua_State *L) {
     static const char *const names[] = {"pending", "finished", "finished", "cancelled"};
-    lua_pushstring(L, names[((saros_future *)saros_check(L, 1, SAROS_T_FUTURE))->is.fate]);
+    lua_pushstring(L, names[((saros_promise *)saros_check(L, 1, SAROS_T_FUTURE))->is.fate]);
     return 1;
 }
 
 static int future_tostring(lua_State *L) {
-    saros_future *future = saros_check(L, 1, SAROS_T_FUTURE);
+    saros_promise *future = saros_check(L, 1, SAROS_T_FUTURE);
     future_state(L);
     lua_pushfstring(L, "saros.future (%s): %p", lua_tostring(L, -1), (void *)future);
     return 1;

@@ -142,9 +142,9 @@ static void push_whom(lua_State *L, saros_task *task) {
         lua_pushfstring(L, owner != NULL ? " for a lock that %s holds" : " for %s", lua_tostring(L, -1));
         lua_replace(L, -2);
     } else {
-        lua_pushstring(L, task->waits_for == SAROS_FOR_AWAITABLE ? " for a future"
-                          : task->waits_for == SAROS_FOR_LOCK    ? " for a lock"
-                                                                 : "");
+        lua_pushstring(L, (task->waits_for & ~SAROS_CIRCLE_TOLD) == SAROS_FOR_AWAITABLE ? " for a future"
+                          : (task->waits_for & ~SAROS_CIRCLE_TOLD) == SAROS_FOR_LOCK    ? " for a lock"
+                                                                                        : "");
     }
 }
 

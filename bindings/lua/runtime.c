@@ -258,6 +258,7 @@ static int module_new(lua_State *L) {
     saros_open_loop(L);
     saros_open_drivers(L);
     saros_open_dump(L);
+    saros_open_outside(L);
     saros_open_debug(L);
     saros_open_spawn(L);
     saros_open_task(L);

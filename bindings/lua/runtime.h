@@ -51,6 +51,7 @@ enum saros_type {
     SAROS_T_SENDER,
     SAROS_T_RECEIVER,
     SAROS_T_WATCH,
+    SAROS_T_TICKET,
     SAROS_TYPES
 };
 
@@ -252,6 +253,7 @@ int  saros_raise_returned(lua_State *L, int message, int code); /* the same of a
 void saros_open_loop(lua_State *L);
 void saros_open_drivers(lua_State *L);
 void saros_open_dump(lua_State *L);
+void saros_open_outside(lua_State *L);
 void saros_open_debug(lua_State *L);
 void saros_open_spawn(lua_State *L);
 void saros_open_task(lua_State *L);

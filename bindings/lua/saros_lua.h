@@ -35,6 +35,34 @@ SAROS_API void saros_scope_cancel(saros_scope *scope, const char *reason);
 /* Its tasks go on: cancelled if it was, else without it. */
 SAROS_API void saros_scope_free(saros_scope *scope);
 
+/* ---- results from outside -------------------------------------------------------------------------------------- */
+
+/* A result that another thread will have, a pool's, a library's: made on the loop's thread, completed once from ANY THREAD,
+ * awaited or dropped once on the loop's. Until it is completed the loop is held: it waits, and that is no deadlock. */
+typedef struct saros_future saros_future;
+
+/* Pushes what the payload is to Lua; in the task that awaits, on the loop's thread. Returns how many values; may raise. */
+typedef int (*saros_push_fn)(lua_State *L, void *data);
+/* Frees the payload. Called exactly once, whatever becomes of it: on the loop's thread when it was pushed, or when nobody
+ * waits any more; on the completing thread when the loop has closed. */
+typedef void (*saros_release_fn)(void *data);
+
+/* NULL without memory. The loop is open. Who has it owes both: one completion, and one await or drop. */
+SAROS_API saros_future *saros_future_new(saros_loop *loop);
+/* ANY THREAD, also after the loop has closed (then the host's allocator is called on that thread). The future is no longer the caller's, and may be gone when this returns.
+ * status: 0 or above, or a SAROS_E… code: then the task gets nil, a message and the code. push NULL: it gets true. release
+ * may be NULL. */
+SAROS_API void saros_future_complete(saros_future *future, int status, void *data, saros_push_fn push,
+                                     saros_release_fn release);
+/* In place of an await: nobody wants it any more. The loop's thread; also after the loop has closed. */
+SAROS_API void saros_future_drop(saros_future *future);
+/* In tail position, like lua_yieldk, in a C function that a task has called: `return saros_lua_await(L, future, ctx, k)`. The
+ * task waits; then k runs with the results on top of the stack, or, where k is NULL, the function returns them. Takes the
+ * future in every case, also where it raises: outside a task, for a future of another loop, when the task is cancelled. */
+SAROS_API int saros_lua_await(lua_State *L, saros_future *future, lua_KContext ctx, lua_KFunction k);
+
+/* ---- the end --------------------------------------------------------------------------------------------------- */
+
 /* How many tasks of the attached loop live. */
 SAROS_API size_t saros_lua_tasks(lua_State *L);
 

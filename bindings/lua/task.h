@@ -10,7 +10,7 @@
 
 #include "bindings/lua/runtime.h"
 
-typedef struct saros_future  saros_future;
+typedef struct saros_promise saros_promise;
 typedef struct saros_holding saros_holding;
 
 /* ---- what can be awaited -------------------------------------------------------------------------------------- */
@@ -33,7 +33,7 @@ typedef struct saros_awaitable {
     uint32_t      values;
 } saros_awaitable;
 
-struct saros_future {
+struct saros_promise {
     saros_awaitable is;
     uint32_t        loop; /* the id of the first on which it was awaited: it belongs to that; 0: not yet */
 };
