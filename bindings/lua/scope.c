@@ -239,7 +239,11 @@ saros_scope *saros_scope_open(saros_task *task, saros_time timeout) {
                            .tick.clock = saros_task_clock(task),
                            .tick.deadline = saros_task_later(task, timeout)};
     scope->tick.op = &scope->timer;
-    if (scope->tick.deadline != SAROS_FOREVER && saros_tick_start(loop, &scope->tick) < 0) {
+    if (timeout == 0) { /* due at the first suspension: in the queue before whatever the task will wait for */
+        scope->due = true;
+        saros_expect(loop, &scope->timer);
+        saros_complete(loop, &scope->timer, 0);
+    } else if (scope->tick.deadline != SAROS_FOREVER && saros_tick_start(loop, &scope->tick) < 0) {
         free_scope(loop, scope);
         return NULL;
     }

@@ -89,7 +89,7 @@ describe("a cancellation", function()
       assert.is_false((saros.is_cancelled()))
    end)
 
-   it("makes a task that swallows it again and again give way to others", function()
+   it("19, F2: makes a task that swallows it again and again give way to others", function()
       local swallowed, others = 0, 0
       local task = saros.spawn(function()
          while swallowed < 1000 do
@@ -110,7 +110,85 @@ describe("a cancellation", function()
       assert.is_true(others >= 5)
    end)
 
-   it("that is swallowed for ever is reported, once", function()
+   it("47: passes through pcall in a __close handler, and through a handler of xpcall that fails", function()
+      local log = kit.log()
+      local task = cancelled_task(function()
+         local _ <close> = closing(function()
+            log(tostring((pcall(error, "ordinary"))))
+            pcall(saros.sleep, 0)
+            log("behind pcall")
+         end)
+         xpcall(saros.sleep, function() error("in the handler") end, 100)
+         log("behind xpcall")
+      end)
+      assert.is_true(task:cancelled())
+      assert.are.equal("false", table.concat(log, " "))
+   end)
+
+   it("47: gives a __close handler the scope that was cancelled, and the reason", function()
+      local seen = {}
+      local function look(_, err) seen[#seen + 1] = { saros.is_cancelled(err) } end
+      local mine
+      saros.scope(function(scope)
+         mine = scope
+         local _ <close> = closing(look)
+         scope:cancel("enough")
+         saros.sleep(0)
+      end)
+      assert.are.same({ mine, "enough" }, seen[1])
+      saros.timeout(0, function()
+         local _ <close> = closing(look)
+         saros.sleep(0)
+      end)
+      assert.is_true(seen[2][1]:expired()) -- it got a name when it was asked for
+      assert.are.equal("timed out", seen[2][2])
+      do
+         local ok = pcall(function()
+            local t <close> = saros.timeout(0)
+            mine = t
+            local _ <close> = closing(look)
+            saros.sleep(0)
+         end)
+         assert.is_false(ok)
+         assert.are.equal(mine, seen[3][1])
+      end
+      saros.group(function(group)
+         mine = group
+         group:spawn(function()
+            local _ <close> = closing(look)
+            saros.sleep(100)
+         end)
+         saros.sleep(0)
+         group:cancel("all")
+      end)
+      assert.are.same({ mine, "all" }, seen[4])
+      local task = cancelled_task(function()
+         local _ <close> = closing(look)
+         saros.sleep(100)
+      end, "task")
+      assert.are.same({ task, "task" }, seen[5])
+      local kept
+      saros.timeout(0, function() kept = select(2, saros.pcall(saros.sleep, 0)) end)
+      assert.are.same({ true, "timed out" }, { saros.is_cancelled(kept) }) -- too late to ask
+   end)
+
+   it("47: of an awaited task is an error like any other, to pcall and to an xpcall handler", function()
+      local inner = saros.spawn(saros.sleep, 100)
+      inner:cancel("gone")
+      local handled
+      local ok = xpcall(inner.await, function(err)
+         handled = saros.error_code(err)
+         return err
+      end, inner)
+      assert.is_false(ok)
+      assert.are.equal("ECANCELED", handled)
+      local okay, err = pcall(inner.await, inner)
+      assert.is_false(okay)
+      assert.is_truthy(tostring(err):find("gone", 1, true))
+      assert.is_false((saros.is_cancelled(err)))
+   end)
+
+   it("F2: that is swallowed for ever is reported, once", function()
       local output = kit.script([[
          local task = saros.spawn(function()
             for _ = 1, 500 do saros.pcall(saros.sleep, 1) end
@@ -122,7 +200,7 @@ describe("a cancellation", function()
       assert.are.equal(1, times, output)
    end)
 
-   it("reaches every kind of wait", function()
+   it("50: reaches every kind of wait", function()
       local queue, full = saros.queue(), saros.queue(1)
       full:put(1)
       local client, server = kit.pair()
@@ -154,7 +232,7 @@ describe("a cancellation", function()
 end)
 
 describe("<close> variables", function()
-   it("run on normal end, error and cancellation, innermost first, and may await", function()
+   it("F4: run on normal end, error and cancellation, innermost first, and may await", function()
       local function body(ending, log)
          local _ <close> = closing(function(_, err)
             saros.shield(saros.sleep, 0.001)
@@ -191,7 +269,7 @@ describe("<close> variables", function()
       assert.are.equal(2, closed)
    end)
 
-   it("that fail during a cancellation make the task fail, and the others still run", function()
+   it("F5: that fail during a cancellation make the task fail, and the others still run", function()
       local closed = 0
       local task = cancelled_task(function()
          local _ <close> = closing(function() closed = closed + 1 end)

@@ -263,6 +263,64 @@ describe("a task with a clock", function()
    end)
 end)
 
+describe("a group with a clock", function()
+   it("gives it to its children, and not to its body", function()
+      local clock, log = saros.clock({ manual = true }), kit.log()
+      saros.group({ clock = clock }, function(group)
+         group:spawn(function()
+            saros.sleep(5)
+            log(saros.now())
+         end)
+         local before = saros.now()
+         saros.sleep(0.001)
+         assert(saros.now() > before and clock:now() == 0)
+         clock:advance(5)
+      end)
+      assert.are.same({ 5.0 }, { table.unpack(log) })
+   end)
+
+   it("puts it in the place of the spawner's; without one the spawner's is kept", function()
+      local slow, fast = saros.clock({ manual = true }), saros.clock({ manual = true })
+      slow:advance(1)
+      fast:advance(2)
+      local seen = {}
+      saros.group({ clock = slow }, function(group)
+         group:spawn(function()
+            seen[1] = saros.now()
+            saros.group(function(inner) inner:spawn(function() seen[2] = saros.now() end) end)
+            saros.group({ clock = fast }, function(inner) inner:spawn(function() seen[3] = saros.now() end) end)
+         end)
+      end)
+      assert.are.same({ 1.0, 1.0, 2.0 }, seen)
+      kit.raises("saros.clock expected", saros.group, { clock = 1 }, print)
+   end)
+
+   it("slows a game down and stops it, while its menu goes on", function()
+      local game = saros.clock()
+      local moves, blinks = 0, 0
+      saros.group({ clock = game }, function(world)
+         world:spawn(function()
+            for _ in saros.every(0.001) do moves = moves + 1 end
+         end)
+         kit.wait_until(function() return moves >= 2 end)
+         game:pause()
+         kit.turns(2) -- who was due already
+         local stood = moves
+         for _ in saros.every(0.001) do
+            blinks = blinks + 1
+            if blinks == 5 then break end
+         end
+         assert(moves == stood)
+         game:scale(0.5)
+         game:resume()
+         kit.wait_until(function() return moves > stood end)
+         world:cancel()
+         saros.sleep(0)
+      end)
+      assert.are.equal(5, blinks)
+   end)
+end)
+
 describe("saros.every", function()
    it("ticks on a grid that does not drift, and says how late each is", function()
       local began, n = saros.now(), 0

@@ -110,7 +110,7 @@ describe("an error in a task", function()
       end
    end)
 
-   it("may be nil", function()
+   it("16: may be nil", function()
       local task = saros.spawn(function() error(nil) end)
       assert.are.same({ n = 2, false, nil }, table.pack(pcall(task.await, task)))
       assert.is_nil(task:error())
@@ -194,7 +194,7 @@ describe("an error that nobody awaits", function()
       assert.is_truthy(output:find("main ends", 1, true) < output:find("loser", 1, true))
    end)
 
-   it("is not reported where somebody awaited it, asked for it, or gathered it", function()
+   it("14: is not reported where somebody awaited it, asked for it, or gathered it", function()
       local output, code = kit.script([[
          local function fail() error("seen") end
          local task = saros.spawn(fail)

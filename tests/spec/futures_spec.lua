@@ -5,7 +5,7 @@ local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
 
 describe("saros.future", function()
-   it("is pending until it has a result, and then finished for good", function()
+   it("11: is pending until it has a result, and then finished for good", function()
       local future = saros.future()
       assert.are.equal("pending", future:state())
       assert.is_false(future:done())
@@ -18,7 +18,7 @@ describe("saros.future", function()
       assert.is_nil(future:error())
    end)
 
-   it("cannot be settled twice, in any mixture", function()
+   it("11: cannot be settled twice, in any mixture", function()
       local settle = {
          function(f) f:set_result(1) end,
          function(f) f:set_error("e") end,
@@ -33,13 +33,13 @@ describe("saros.future", function()
       end
    end)
 
-   it("has no result and no error while it is pending", function()
+   it("11: has no result and no error while it is pending", function()
       local future = saros.future()
       kit.raises("not done yet", future.result, future)
       kit.raises("not done yet", future.error, future)
    end)
 
-   it("raises its error in every awaiter, whatever value that is", function()
+   it("16: raises its error in every awaiter, whatever value that is", function()
       local object = setmetatable({}, { __tostring = function() return "an object" end })
       for _, value in ipairs({ "text", 42, true, false, object, print, saros.future() }) do
          local future = saros.future()
@@ -53,14 +53,14 @@ describe("saros.future", function()
       end
    end)
 
-   it("may carry nil as its error", function()
+   it("16: may carry nil as its error", function()
       local future = saros.future()
       future:set_error(nil)
       local results = table.pack(pcall(future.await, future))
       assert.are.same({ n = 2, false, nil }, results)
    end)
 
-   it("that was cancelled raises ECANCELED with the reason in its awaiters, catchable by pcall", function()
+   it("11: that was cancelled raises ECANCELED with the reason in its awaiters, catchable by pcall", function()
       local future = saros.future()
       local task = saros.spawn(function()
          local ok, err = pcall(future.await, future)
@@ -135,7 +135,7 @@ describe("saros.future", function()
       assert.is_false(reached)
    end)
 
-   it("calls back in the order of registration, later than the call that settles it", function()
+   it("12: calls back in the order of registration, later than the call that settles it", function()
       local future, log = saros.future(), kit.log()
       for i = 1, 5 do future:add_done_callback(function(f) log(i .. f:result()) end) end
       future:set_result("r")
@@ -144,7 +144,7 @@ describe("saros.future", function()
       assert.are.equal("1r 2r 3r 4r 5r", table.concat(log, " "))
    end)
 
-   it("calls back also when it was cancelled, and a callback that is added late", function()
+   it("12: calls back also when it was cancelled, and a callback that is added late", function()
       local future, log = saros.future(), kit.log()
       future:add_done_callback(function(f) log(f:state()) end)
       future:cancel()
@@ -152,6 +152,26 @@ describe("saros.future", function()
       assert.are.equal(0, #log)
       kit.turns(2)
       assert.are.equal("cancelled late", table.concat(log, " "))
+   end)
+
+   it("53: that gets its result in the turn in which its awaiter is cancelled still gives it", function()
+      for _, first in ipairs({ "result", "cancel" }) do
+         local future, got, went_on = saros.future(), nil, false
+         local task = saros.spawn(function()
+            got = future:await()
+            saros.sleep(0)
+            went_on = true
+         end)
+         saros.sleep(0)
+         if first == "result" then future:set_result("won") end
+         task:cancel()
+         if first == "cancel" then future:set_result("late") end
+         saros.pcall(task.await, task)
+         assert.is_true(task:cancelled())
+         assert.are.equal(first == "result" and "won" or nil, got)
+         assert.is_false(went_on)
+         assert.is_string((future:await())) -- and it is nobody's loss
+      end
    end)
 
    it("cannot be awaited in a callback", function()
@@ -168,7 +188,7 @@ describe("saros.future", function()
       assert.are.equal(10000, select("#", future:await()))
    end)
 
-   it("that only a waiting task refers to is not collected", function()
+   it("24: that only a waiting task refers to is not collected", function()
       local keep = setmetatable({}, { __mode = "v" })
       local task = saros.spawn(function()
          keep.future = saros.future()

@@ -305,7 +305,7 @@ describe("loop:close", function()
       end
    end)
 
-   it("60: is done by lua_close as well: tasks are closed where they stand, in every state of waiting", function()
+   it("60, F6: is done by lua_close as well: tasks are closed where they stand, in every state of waiting", function()
       local output, code = kit.script([[
          local never = saros.future()
          local function pair()

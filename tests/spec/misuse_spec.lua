@@ -245,7 +245,7 @@ describe("the coroutine of a task", function()
       end
    end)
 
-   it("cannot be yielded: the error is raised in the task, and says what to use", function()
+   it("22: cannot be yielded: the error is raised in the task, and says what to use", function()
       local text = kit.text_of(coroutine.yield, 1)
       assert.is_truthy(text:find("saros.sleep(0)", 1, true), text)
    end)

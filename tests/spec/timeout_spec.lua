@@ -20,7 +20,7 @@ describe("saros.timeout", function()
       assert.is_true(saros.now() - began >= 0.003 - 1e-9)
    end)
 
-   it("cancels the function, and returns only when that has unwound, awaits in __close included", function()
+   it("27: cancels the function, and returns only when that has unwound, awaits in __close included", function()
       local log = kit.log()
       local results = table.pack(saros.timeout(0.002, function()
          local _ <close> = setmetatable({}, {
@@ -36,7 +36,7 @@ describe("saros.timeout", function()
       assert.are.equal("closed returned", table.concat(log, " "))
    end)
 
-   it("of nil or infinity is none", function()
+   it("27: of nil or infinity is none", function()
       assert.are.equal(1, saros.timeout(nil, function() return 1 end))
       assert.are.equal(2, saros.timeout(math.huge, function()
          saros.sleep(0.001)
@@ -44,7 +44,7 @@ describe("saros.timeout", function()
       end))
    end)
 
-   it("of 0 or less lets the function run to its first suspension", function()
+   it("27, F8: of 0 or less lets the function run to its first suspension", function()
       for _, seconds in ipairs({ 0, -1, -math.huge }) do
          local reached
          assert.are.same(timed_out, table.pack(saros.timeout(seconds, function()
@@ -54,6 +54,14 @@ describe("saros.timeout", function()
          end)))
          assert.are.equal("body", reached)
          assert.are.equal("quick", saros.timeout(seconds, function() return "quick" end))
+         local done = saros.future()
+         done:set_result("at hand")
+         assert.are.same(timed_out, table.pack(saros.timeout(seconds, function()
+            reached = done:await() -- does not suspend
+            saros.sleep(0)
+            reached = "too far"
+         end)))
+         assert.are.equal("at hand", reached)
       end
    end)
 
@@ -64,7 +72,7 @@ describe("saros.timeout", function()
       kit.raises("bad argument #2", saros.timeout, 1, 42)
    end)
 
-   it("passes an error on", function()
+   it("27: passes an error on", function()
       assert.are.equal("inner", (kit.error_of(saros.timeout, 10, error, "inner")))
       assert.are.equal("later", (kit.error_of(saros.timeout, 10, function()
          saros.sleep(0)
@@ -115,13 +123,13 @@ describe("saros.timeout", function()
       assert.is_true(task:cancelled())
    end)
 
-   it("reports the inner one as the inner one's when it is earlier", function()
+   it("27, F8: reports the inner one as the inner one's when it is earlier", function()
       assert.are.same({ "inner", nil, "timed out", "ETIMEDOUT" }, { saros.timeout(100, function()
          return "inner", saros.timeout(0.002, saros.sleep, 100)
       end) })
    end)
 
-   it("reports the outer one to the outer caller when it is earlier", function()
+   it("27, F8: reports the outer one to the outer caller when it is earlier", function()
       local passed = false
       assert.are.same(timed_out, table.pack(saros.timeout(0.002, function()
          saros.timeout(100, saros.sleep, 100)
@@ -130,7 +138,7 @@ describe("saros.timeout", function()
       assert.is_false(passed)
    end)
 
-   it("unwinds to the outermost of several that are due at once", function()
+   it("F8: unwinds to the outermost of several that are due at once", function()
       local passed = false
       assert.are.same(timed_out, table.pack(saros.timeout(0.002, function()
          saros.timeout(0.002, function() saros.timeout(0.002, saros.sleep, 100) end)

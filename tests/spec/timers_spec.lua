@@ -15,7 +15,7 @@ describe("saros.sleep", function()
       end
    end)
 
-   it("of 0 gives way exactly once", function()
+   it("30: of 0 gives way exactly once", function()
       local log = kit.log()
       local other = saros.spawn(function()
          log("other 1")
@@ -72,7 +72,7 @@ describe("saros.sleep", function()
       saros.sleep(0)
    end)
 
-   it("ends its timer when it is cancelled", function()
+   it("30: ends its timer when it is cancelled", function()
       local before = saros._pending()
       local task = saros.spawn(saros.sleep, 1000)
       saros.sleep(0)
