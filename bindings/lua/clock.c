@@ -39,8 +39,8 @@ static saros_time shown_at(const saros_clock *clock, saros_time time) {
 
 saros_time saros_clock_now(const saros_clock *clock) { return shown_at(clock, saros_now(clock->rt->loop)); }
 
-saros_time saros_task_later(const saros_task *task, saros_time duration) {
-    saros_time now = saros_task_now(task->rt, task);
+saros_time saros_clock_later(const saros_clock *clock, saros_time duration) {
+    saros_time now = saros_clock_now(clock);
     return duration >= SAROS_FOREVER - now ? SAROS_FOREVER : now + duration;
 }
 
@@ -112,8 +112,8 @@ int saros_tick_start(saros_loop *loop, saros_tick *tick) {
     return 0;
 }
 
-bool saros_tick_stop(saros_loop *loop, saros_tick *tick) {
-    if (tick->clock == NULL || tick->wait.list == NULL) return saros_timer_stop(loop, tick->op);
+bool saros_tick_leave(saros_loop *loop, saros_tick *tick) {
+    if (tick->wait.list == NULL) return saros_timer_stop(loop, tick->op);
     saros_wait_unlink(&tick->wait);
     saros_abandon(loop, tick->op);
     set_alarm(tick->clock);
@@ -122,14 +122,17 @@ bool saros_tick_stop(saros_loop *loop, saros_tick *tick) {
 
 /* Stack: …, the function that goes on when the sleep is over. */
 static int awake_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_clock *clock = saros_task_clock(saros_resumed_raw(L));
+    saros_task  *task = saros_resumed_raw(L);
+    saros_clock *clock = saros_task_clock(task);
     (void)status;
+    task->asleep = false;
     if (clock->first == NULL) set_alarm(clock); /* it was cancelled, and the alarm was for it alone */
     return ((lua_KFunction)ctx)(L, LUA_YIELD, 0);
 }
 
 int saros_clock_sleep(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k) {
     task->wait.wake = wake_task;
+    task->asleep = true;
     saros_expect(task->rt->loop, &task->op);
     task->op.result = deadline;
     enter(saros_task_clock(task), &task->wait, deadline);

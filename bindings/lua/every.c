@@ -29,9 +29,9 @@ static lua_Number which_tick(lua_State *L, lua_Number n, saros_time now) {
 }
 
 static int tick_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_task *task = saros_resumed_raw(L);
+    int64_t     result;
+    saros_task *task = saros_resumed(L, &result);
     (void)status, (void)ctx;
-    if (saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     saros_time now = saros_task_now(task->rt, task);
     lua_Number n = which_tick(L, lua_tonumber(L, lua_upvalueindex(NEXT)), now);
     saros_time late = now - tick_at(L, n);

@@ -124,7 +124,7 @@ saros_task *saros_spawn_now(lua_State *L, saros_rt *rt, int nargs, saros_scope *
     lua_State *outer = rt->L;
     rt->L = L;
     rt->eager++;
-    saros_task_step(rt, task);
+    saros_task_told(rt->loop, &task->op, 0);
     rt->eager--;
     rt->L = outer;
     return task;

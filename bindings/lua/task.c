@@ -200,10 +200,6 @@ void saros_task_told(saros_loop *loop, saros_op *op, int64_t result) {
         saros_task_forget(task);
         return;
     }
-    saros_task_step(rt, task);
-}
-
-void saros_task_step(saros_rt *rt, saros_task *task) {
     if (task->co != NULL) step(rt, task, 0);
     else if (saros_task_begin(rt, task)) step(rt, task, 3 + task->args);
     else break_task(rt, task);
@@ -329,7 +325,9 @@ int saros_answer(lua_State *L, saros_task *task, int n) {
 void saros_task_end_wait(saros_task *task) {
     if (task->rt == NULL || !task->suspended || task->unwakable || !saros_is_cancelled(task)) return;
     saros_wait_unlink(&task->wait); /* now: nothing may be handed to it any more, which would be lost */
-    saros_cancel(task->rt->loop, &task->op);
+    bool sleeps = task->asleep || task->op.kind == SAROS_OP_TIMER;
+    if (sleeps && task->op.state == SAROS_READY) task->op.result = SAROS_ECANCELED; /* no result is lost */
+    else saros_cancel(task->rt->loop, &task->op);
 }
 
 void saros_task_cancel(saros_task *task) {
@@ -354,7 +352,7 @@ void saros_task_kill(saros_task *task) {
 /* ---- the module's part ---------------------------------------------------------------------------------------- */
 
 static int spawn(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
+    if (!lua_isfunction(L, 1)) luaL_checktype(L, 1, LUA_TFUNCTION); /* a call less */
     saros_spawn(L, saros_loop_now(L, "saros.spawn"), lua_gettop(L) - 1, NULL);
     return 1;
 }

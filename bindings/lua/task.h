@@ -64,6 +64,7 @@ struct saros_task {
     bool            unwakable : 1;  /* a cancellation does not end this wait: it takes back a condition's lock */
     uint8_t         heirloom : 3;   /* enum: what those that it spawns inherit */
     uint8_t         waits_for;      /* enum saros_waits_for: whose list `wait` is in, where that tells something */
+    bool            asleep;         /* it waits for no result: a cancellation loses nothing, though the wait is over */
     uint8_t         at_hand;        /* awaits in a row that did not suspend */
     uint8_t         raised;         /* times that its cancellation was raised, to notice who swallows it */
     uint16_t        host;           /* of a simulated world: where it is, as whoever spawned it; 0: the world's first */
@@ -147,7 +148,6 @@ void saros_task_release(saros_rt *rt, saros_task *task, bool well);
 
 /* ---- task.c --------------------------------------------------------------------------------------------------- */
 
-void saros_task_step(saros_rt *rt, saros_task *task);                 /* one step; the first begins it */
 int  saros_task_body(lua_State *co);                                  /* what runs in a task's coroutine */
 void saros_task_told(saros_loop *loop, saros_op *op, int64_t result); /* its op's done */
 /* The first thing in every awaiting function: the running task, allowed to suspend, not cancelled; else raises. */
@@ -246,13 +246,20 @@ static inline saros_time saros_task_now(const saros_rt *rt, const saros_task *ta
 /* The task sleeps by its clock, which is not the loop's. In tail position, like saros_suspend. */
 int saros_clock_sleep(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k);
 /* now + duration, without overflow. */
-saros_time                 saros_task_later(const saros_task *task, saros_time duration);
+saros_time                 saros_clock_later(const saros_clock *clock, saros_time duration);
 static inline saros_clock *saros_task_clock(const saros_task *task) {
     return task->clock == 0 ? NULL : task->rt->clocks[task->clock];
 }
-int saros_tick_start(saros_loop *loop, saros_tick *tick); /* as saros_timer */
+static inline saros_time saros_task_later(const saros_task *task, saros_time duration) {
+    return task->clock == 0 ? saros_later(task->rt->loop, duration)
+                            : saros_clock_later(saros_task_clock(task), duration);
+}
+int  saros_tick_start(saros_loop *loop, saros_tick *tick); /* as saros_timer */
+bool saros_tick_leave(saros_loop *loop, saros_tick *tick); /* its clock; which is not the loop's */
 /* As saros_timer_stop. */
-bool         saros_tick_stop(saros_loop *loop, saros_tick *tick);
+static inline bool saros_tick_stop(saros_loop *loop, saros_tick *tick) {
+    return tick->clock == NULL ? saros_timer_stop(loop, tick->op) : saros_tick_leave(loop, tick);
+}
 saros_clock *saros_check_clock(lua_State *L, int index, const saros_rt *rt, const char *what); /* raises */
 /* A task that has not begun follows this clock, a checked userdata at index, instead of its spawner's. The clock is kept
  * alive until the task has ended. May raise, and then nothing has changed. */
@@ -277,7 +284,7 @@ saros_waiter *saros_group_closer(const saros_waiter *waiter); /* who waits for t
 saros_task   *saros_gathering_task(const saros_waiter *waiter); /* NULL: the waiter is not a gather's */
 int           saros_run_child(lua_State *L); /* function and arguments are the whole stack; in tail position */
 int           saros_sleep(lua_State *L, int arg, const char *what); /* in tail position */
-/* Until the task's clock shows that time; k is to raise a cancellation, whatever the result. In tail position. */
+/* Until the task's clock shows that time. In tail position. */
 int saros_sleep_till(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k);
 
 #endif

@@ -4,28 +4,41 @@
  * callbacks run outside any task, one after the other, and an error in one is reported and harms nobody else. */
 #include "bindings/lua/task.h"
 
-/* There is no result that could be lost, so a cancellation is raised also where it came when the sleep was over. */
 static int sleep_k(lua_State *L, int status, lua_KContext ctx) {
+    int64_t result;
+    (void)status, (void)ctx;
+    saros_resumed(L, &result);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int gave_way_k(lua_State *L, int status, lua_KContext ctx) {
     saros_task *task = saros_resumed_raw(L);
     (void)status, (void)ctx;
-    if (saros_is_cancelled(task)) saros_raise_cancelled(L, task);
+    task->asleep = false;
+    if (task->op.result == SAROS_ECANCELED && saros_is_cancelled(task)) saros_raise_cancelled(L, task);
     lua_pushboolean(L, 1);
     return 1;
 }
 
 /* For ever is a timer as well, at the end of time: who sleeps on purpose is not in a deadlock. */
-int saros_sleep_till(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k) {
+static inline int sleep_till(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k) {
     if (task->clock != 0) return saros_clock_sleep(L, task, deadline, k);
     if (saros_timer(task->rt->loop, &task->op, deadline) < 0) return luaL_error(L, "not enough memory");
     return saros_suspend(L, task, 0, k);
 }
 
+int saros_sleep_till(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k) {
+    return sleep_till(L, task, deadline, k);
+}
+
 int saros_sleep(lua_State *L, int arg, const char *what) {
     saros_time  duration = saros_seconds(L, arg);
     saros_task *task = saros_begin(L, what);
-    if (duration > 0) return saros_sleep_till(L, task, saros_task_later(task, duration), sleep_k);
+    if (duration > 0) return sleep_till(L, task, saros_task_later(task, duration), sleep_k);
+    task->asleep = true;
     saros_requeue(task);
-    return saros_suspend(L, task, 0, sleep_k);
+    return saros_suspend(L, task, 0, gave_way_k);
 }
 
 static int sleep(lua_State *L) { return saros_sleep(L, 1, "saros.sleep"); }
@@ -33,7 +46,7 @@ static int sleep(lua_State *L) { return saros_sleep(L, 1, "saros.sleep"); }
 static int sleep_until(lua_State *L) {
     saros_time  deadline = saros_seconds(L, 1);
     saros_task *task = saros_begin(L, "saros.sleep_until");
-    return saros_sleep_till(L, task, deadline, sleep_k);
+    return sleep_till(L, task, deadline, sleep_k);
 }
 
 static int now(lua_State *L) {

@@ -74,8 +74,10 @@ static int scope_closed(lua_State *L) {
 /* saros.timeout(seconds, fn, ...) ; without fn: an object for a <close> variable */
 static int timeout(lua_State *L) {
     saros_time seconds = lua_isnoneornil(L, 1) ? SAROS_FOREVER : saros_seconds(L, 1);
-    if (lua_isnone(L, 2)) return open_bare(L, seconds);
-    luaL_checktype(L, 2, LUA_TFUNCTION);
+    if (!lua_isfunction(L, 2)) {
+        if (lua_isnone(L, 2)) return open_bare(L, seconds);
+        luaL_checktype(L, 2, LUA_TFUNCTION);
+    }
     saros_task *task = saros_begin(L, "saros.timeout");
     lua_pushnil(L);
     lua_replace(L, 1);
