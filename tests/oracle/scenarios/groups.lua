@@ -306,23 +306,23 @@ grouped("31: groups in groups: the inner one's errors are one error of the outer
 end)
 
 grouped("31: a timeout around a group ends its tasks", [[
-   async def child(n):
+   async def child():
       try:
          await sleep(1000)
       finally:
-         say("child", n)
+         say("a child ends")
    try:
       async with timeout(T):
          async with TaskGroup() as g:
-            g.create_task(child(1))
-            g.create_task(child(2))
+            g.create_task(child())
+            g.create_task(child())
    except TimeoutError:
       say("timed out")
 ]], function()
    say(attempt(saros.timeout, T, saros.group, function(g)
-      for n = 1, 2 do
+      for _ = 1, 2 do
          g:spawn(function()
-            local _ <close> = setmetatable({}, { __close = function() say("child", n) end })
+            local _ <close> = setmetatable({}, { __close = function() say("a child ends") end })
             saros.sleep(1000)
          end)
       end
