@@ -331,3 +331,66 @@ scenario("9: an error in a callback ends neither the loop nor the callbacks behi
    turns()
    say("main")
 end)
+
+scenario("9: the loop's exception handler is told of a callback's error", [[
+   loop = get_running_loop()
+   loop.set_exception_handler(lambda loop, context: say("told", context["exception"]))
+   def bad(): raise Wrong("callback")
+   loop.call_soon(bad)
+   await turns()
+   say("main")
+]], function()
+   saros.current_loop():set_exception_handler(function(context) say("told", context.error) end)
+   saros.call_soon(wrong, "callback")
+   turns()
+   say("main")
+end)
+
+scenario("14: an error that nobody fetched is told, once", [[
+   get_running_loop().set_exception_handler(lambda loop, context: say("told", context["exception"]))
+   async def bad(): raise Wrong("bad")
+   task = create_task(bad())
+   await turns(2)
+   say("main ends", task.done())
+]], function()
+   saros.current_loop():set_exception_handler(function(context) say("told", context.error) end)
+   local task = saros.spawn(wrong, "bad")
+   turns(2)
+   say("main ends", task:done())
+end)
+
+scenario("14: an error that somebody fetched, and a cancellation, are not told", [[
+   get_running_loop().set_exception_handler(lambda loop, context: say("told", context["exception"]))
+   async def bad(): raise Wrong("bad")
+   awaited, read, cancelled = create_task(bad()), create_task(bad()), create_task(sleep(1000))
+   await turns(2)
+   cancelled.cancel()
+   say(await attempt(awaited), why(read.exception()))
+   await turns(2)
+   say("main ends", cancelled.cancelled())
+]], function()
+   saros.current_loop():set_exception_handler(function(context) say("told", context.error) end)
+   local awaited, read, cancelled = saros.spawn(wrong, "bad"), saros.spawn(wrong, "bad"), saros.spawn(saros.sleep, 1000)
+   turns(2)
+   cancelled:cancel()
+   say(attempt(awaited.await, awaited), read:error())
+   turns(2)
+   say("main ends", cancelled:cancelled())
+end)
+
+scenario("9: an error in a callback does not keep a loop from going on", [[
+   loop = get_running_loop()
+   told = []
+   loop.set_exception_handler(lambda loop, context: told.append(context["exception"]))
+   def bad(n): raise Wrong("bad")
+   for n in range(3):
+      loop.call_later(n * T, bad, n)
+   await sleep(4 * T)
+   say(len(told))
+]], function()
+   local told = 0
+   saros.current_loop():set_exception_handler(function() told = told + 1 end)
+   for n = 0, 2 do saros.call_later(n * T, wrong, "bad") end
+   saros.sleep(4 * T)
+   say(told)
+end)
