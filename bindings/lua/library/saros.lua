@@ -655,6 +655,74 @@ function Queue:empty() end
 ---@return boolean
 function Queue:full() end
 
+-- ---- channels ------------------------------------------------------------------------------------------------------
+---The end of a channel into which values go.
+---@class saros.sender
+local Sender = {}
+
+---The end of a channel from which values come; in a for loop it receives until the end.
+---@class saros.receiver
+---@overload async fun(): any
+local Receiver = {}
+
+---A sender and a receiver, with n places between them; with 0 a value goes from hand to hand.
+---@param n number
+---@return saros.sender
+---@return saros.receiver
+function saros.channel(n) end
+
+---Waits for a place, or with 0 places until a receiver has taken it.
+---@async
+---@param value any
+---@return true?
+---@return string? message
+---@return string? code "EPIPE", "ECLOSED"
+function Sender:send(value) end
+
+---Sends without waiting.
+---@param value any
+---@return true?
+---@return string? message
+---@return string? code "EAGAIN", "EPIPE", "ECLOSED"
+function Sender:try_send(value) end
+
+---One more sender, which counts by itself.
+---@return saros.sender?
+---@return string? message
+---@return string? code "ECLOSED"
+function Sender:clone() end
+
+---Closes this end; when all senders are closed receivers come to the end.
+---@return true
+function Sender:close() end
+
+---Waits for a value.
+---@async
+---@return any value
+---@return string? message
+---@return string? code "EEOF", "ECLOSED"
+function Receiver:receive() end
+
+---Receives without waiting.
+---@return any value
+---@return string? message
+---@return string? code "EAGAIN", "EEOF", "ECLOSED"
+function Receiver:try_receive() end
+
+---Receives, in a for loop, until the end.
+---@return fun(): any
+function Receiver:items() end
+
+---One more receiver, which counts by itself.
+---@return saros.receiver?
+---@return string? message
+---@return string? code "ECLOSED"
+function Receiver:clone() end
+
+---Closes this end; when all receivers are closed sends fail.
+---@return true
+function Receiver:close() end
+
 -- ---- streams -------------------------------------------------------------------------------------------------------
 
 ---Options of streams, listeners and servers.
@@ -843,12 +911,22 @@ function saros.error_code(err) end
 
 -- ---- loops ---------------------------------------------------------------------------------------------------------
 
+---What a loop is opened with.
+---@class saros.loop_options
+---@field driver? string its name, or several to try
+---@field report_after? number seconds until an error without anybody who awaits it is told (5)
+---@field seed? integer|string of a simulated world
+---@field faults? string of a simulated world
+---@field debug? boolean tells of slow steps and of what nobody closed
+---@field slice? number|false seconds after which a script has to give way
+---@field shuffle? integer|string|false the seed of another order of what is ready
+
 ---A loop of one's own.
 ---@class saros.loop
 local Loop = {}
 
 ---Opens a loop; raises with the reason where it does not open.
----@param options? {driver?: string, report_after?: number, seed?: integer|string, faults?: string, debug?: boolean, slice?: number|false, shuffle?: integer|string|false}
+---@param options? saros.loop_options
 ---@return saros.loop
 function saros.loop(options) end
 
