@@ -135,9 +135,10 @@ void saros_settle(lua_State *L, saros_awaitable *is, int index, enum saros_fate 
     }
     is->values = (uint32_t)n;
     is->fate = (uint8_t)fate;
-    if (is->waiters == NULL) return;
-    is->observed = true;
-    saros_wake_all(&is->waiters, 0);
+    while (is->waiters != NULL) {
+        if (is->waiters->wake != saros_quiet_wake) is->observed = true;
+        saros_wake_first(&is->waiters, 0);
+    }
 }
 
 void saros_observe(saros_awaitable *is) {

@@ -209,7 +209,14 @@ const char *saros_seed_parse(const char *text, uint64_t *seed) {
 
 /* ---- the module ----------------------------------------------------------------------------------------------- */
 
-static const char *const lazy[][2] = {{"serve", "serve"}, {"_group_error", "group_error"}, {NULL, NULL}};
+static const char *const lazy[][2] = {{"serve", "serve"},
+                                      {"wait", "wait"},
+                                      {"as_completed", "as_completed"},
+                                      {"map", "map"},
+                                      {"_group_error", "group_error"},
+                                      {"_owner", "owner"},
+                                      {"_options", "options"},
+                                      {NULL, NULL}};
 
 /* __index of the module: parts written in Lua are compiled when they are first asked for. */
 static int load_part(lua_State *L) {
@@ -267,6 +274,8 @@ static int module_new(lua_State *L) {
     saros_open_timeout(L);
     saros_open_gather(L);
     saros_open_group(L);
+    saros_open_several(L);
+    saros_open_race(L);
     saros_open_time(L);
     saros_open_every(L);
     saros_open_clock(L);

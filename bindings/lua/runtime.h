@@ -262,6 +262,8 @@ void saros_open_scope(lua_State *L);
 void saros_open_timeout(lua_State *L);
 void saros_open_gather(lua_State *L);
 void saros_open_group(lua_State *L);
+void saros_open_several(lua_State *L);
+void saros_open_race(lua_State *L);
 void saros_open_time(lua_State *L);
 void saros_open_every(lua_State *L);
 void saros_open_clock(lua_State *L);

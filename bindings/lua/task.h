@@ -278,10 +278,11 @@ void saros_disinherit(saros_task *task); /* it has ended */
 
 void saros_orphan(saros_task *task); /* it has ended: what it held breaks, or is given back */
 
-/* ---- gather.c, time.c ----------------------------------------------------------------------------------------- */
+/* ---- several.c, gather.c, time.c ------------------------------------------------------------------------------ */
 
 saros_waiter *saros_group_closer(const saros_waiter *waiter); /* who waits for the group; NULL: nobody, or no group's */
-saros_task   *saros_gathering_task(const saros_waiter *waiter); /* NULL: the waiter is not a gather's */
+saros_task   *saros_gathering_task(const saros_waiter *waiter);       /* NULL: no gather's or the like */
+void          saros_quiet_wake(saros_waiter *waiter, int64_t result); /* of who does not ask for the error */
 int           saros_run_child(lua_State *L); /* function and arguments are the whole stack; in tail position */
 int           saros_sleep(lua_State *L, int arg, const char *what); /* in tail position */
 /* Until the task's clock shows that time. In tail position. */

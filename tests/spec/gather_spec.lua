@@ -12,12 +12,12 @@ local function after(turns, value)
 end
 
 describe("saros.gather", function()
-   it("gives the first result of each, in the order of its arguments", function()
+   it("25: gives the first result of each, in the order of its arguments", function()
       local function two() return "b", "dropped" end
       assert.are.same({ n = 3, "a", "b", "c" }, table.pack(saros.gather(after(3, "a"), two, after(1, "c"))))
    end)
 
-   it("gives nothing for nothing", function()
+   it("25: gives nothing for nothing", function()
       assert.are.equal(0, select("#", saros.gather()))
       assert.are.same({ n = 0 }, saros.gather({}))
    end)
@@ -55,7 +55,7 @@ describe("saros.gather", function()
       assert.are.equal("abcabc", table.concat(log))
    end)
 
-   it("awaits the same task once where it stands twice", function()
+   it("25: awaits the same task once where it stands twice", function()
       local calls = 0
       local task = saros.spawn(function()
          calls = calls + 1
@@ -74,7 +74,7 @@ describe("saros.gather", function()
       assert.are.equal(240, select("#", saros.gather(table.unpack(list, 1, 240))))
    end)
 
-   it("raises the first error at once, while the others go on", function()
+   it("25: raises the first error at once, while the others go on", function()
       local finished = false
       local slow = saros.spawn(function()
          kit.turns(5)
@@ -90,7 +90,7 @@ describe("saros.gather", function()
       assert.is_true(finished)
    end)
 
-   it("lets functions that it started go on after another's error", function()
+   it("25: lets functions that it started go on after another's error", function()
       local gate, finished = saros.future(), false
       local function slow()
          gate:await()
@@ -102,9 +102,49 @@ describe("saros.gather", function()
       assert.is_true(finished)
    end)
 
-   it("prefers the first argument's error where several fail in one turn", function()
+   it("25: prefers the first argument's error where several fail in one turn", function()
       local function fails(text) return function() error(text, 0) end end
       assert.are.equal("one", (kit.error_of(saros.gather, fails("one"), fails("two"))))
+   end)
+
+   it("25: raises the error that came first, where several come in one turn", function()
+      local one, two = saros.future(), saros.future()
+      saros.call_soon(function()
+         two:set_error("two")
+         one:set_error("one")
+      end)
+      assert.are.equal("two", (kit.error_of(saros.gather, one, two)))
+      assert.are.equal("one", one:error())
+   end)
+
+   it("25: awaits the same object once where it stands twice", function()
+      local calls = 0
+      local object = setmetatable({}, {
+         __await = function()
+            calls = calls + 1
+            saros.sleep(0)
+            return calls
+         end,
+      })
+      assert.are.same({ 1, 1, 1 }, { saros.gather(object, object, object) })
+      assert.are.same({ n = 2, 2, 2 }, saros.gather({ object, object }))
+   end)
+
+   it("25: that has failed is not undone by a cancellation that comes later: the others go on", function()
+      local finished = false
+      local task = saros.spawn(function()
+         kit.error_of(saros.gather, function()
+            kit.turns(8)
+            finished = true
+         end, function() error("bad", 0) end)
+         saros.sleep(1000)
+      end)
+      kit.turns(3)
+      task:cancel()
+      saros.pcall(task.await, task)
+      assert.is_false(finished)
+      kit.turns(8)
+      assert.is_true(finished)
    end)
 
    it("raises for what had failed before it was called", function()
@@ -114,7 +154,7 @@ describe("saros.gather", function()
       kit.turns(4)
    end)
 
-   it("gives errors as values where they are asked for, cancellations too", function()
+   it("25: gives errors as values where they are asked for, cancellations too", function()
       local victim = saros.spawn(saros.sleep, 10)
       saros.call_soon(function() victim:cancel("why not") end)
       local results = saros.gather({ after(1, "fine"), function() error({ "table" }) end, victim },
@@ -125,7 +165,7 @@ describe("saros.gather", function()
       assert.are.equal("ECANCELED", saros.error_code(results[3]))
    end)
 
-   it("that was cancelled cancels and awaits the functions it started", function()
+   it("25: that was cancelled cancels and awaits the functions it started", function()
       local log = kit.log()
       local function child(name)
          return function()
@@ -149,7 +189,7 @@ describe("saros.gather", function()
       assert.are.equal("a closed, b closed, gatherer closed", table.concat(log, ", "))
    end)
 
-   it("that was cancelled leaves tasks and futures that were passed in alone", function()
+   it("25: that was cancelled leaves tasks and futures that were passed in alone", function()
       local future = saros.future()
       local inner = saros.spawn(function() return future:await() end)
       local task = saros.spawn(function() saros.gather(inner, future) end)
@@ -162,7 +202,7 @@ describe("saros.gather", function()
       assert.are.equal("still works", inner:await())
    end)
 
-   it("raises its own cancellation even with return_errors", function()
+   it("25: raises its own cancellation even with return_errors", function()
       local reached = false
       local task = saros.spawn(function()
          saros.gather({ after(100) }, { return_errors = true })
@@ -175,7 +215,7 @@ describe("saros.gather", function()
       assert.is_false(reached)
    end)
 
-   it("goes on with the others when one of its children is cancelled and errors are values", function()
+   it("25: goes on with the others when one of its children is cancelled and errors are values", function()
       local a = saros.spawn(saros.sleep, 100)
       local task = saros.spawn(function() return saros.gather({ a, after(5, "b") }, { return_errors = true }) end)
       kit.turns(2)

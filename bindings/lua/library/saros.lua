@@ -73,6 +73,35 @@ function saros.await(x) end
 ---@overload async fun(list: table, options?: {return_errors?: boolean}): {n: integer, [integer]: any}
 function saros.gather(...) end
 
+---Waits for the first that is done: its place and its results, or its error is raised. Losing functions are cancelled.
+---@async
+---@param ... saros.awaitable|number|function
+---@return integer index
+---@return any ...
+function saros.race(...) end
+
+---Waits for all, the first, or the first error of a list, or so long; cancels nothing. What is done, and what is not.
+---@async
+---@param list (saros.awaitable|number|function)[]
+---@param options? {timeout?: number, return_when?: "all"|"first"|"error"}
+---@return (saros.task|saros.future)[] done
+---@return (saros.task|saros.future)[] pending
+function saros.wait(list, options) end
+
+---Each of a list as soon as it is done: `for task in saros.as_completed(list) do`.
+---@param list (saros.awaitable|number|function)[]
+---@param options? {timeout?: number}
+---@return async fun(): saros.task|saros.future
+function saros.as_completed(list, options) end
+
+---Runs fn with each element of a list, side by side, at most `limit` at once; the first result of each.
+---@async
+---@param list any[]
+---@param fn fun(element: any): any
+---@param options? {limit?: integer, return_errors?: boolean}
+---@return {n: integer, [integer]: any}
+function saros.map(list, fn, options) end
+
 ---Waits for the task's end; its results, or raises its error.
 ---@async
 ---@return any ...

@@ -1,0 +1,235 @@
+/* several.c: waiting for several awaitables at once: the block of nodes, what it starts itself, and saros.wait's core.
+ *
+ * What a block itself has started (functions, objects with __await) it owns: whoever uses it cancels and awaits that
+ * where nobody else could any more; awaitables that were passed in are left alone.
+ *
+ * Promises: nothing is started where one of the arguments cannot be awaited or memory runs out; an object that stands
+ * several times is awaited once, as an awaitable is. */
+#include "bindings/lua/several.h"
+
+static bool ends_wait(const saros_several *all, const saros_awaitable *is) {
+    switch (all->until) {
+    case SAROS_FIRST_DONE: return true;
+    case SAROS_FIRST_BAD: return is->fate != SAROS_RETURNED;
+    case SAROS_FIRST_FAILED: return is->fate == SAROS_FAILED;
+    default: return false;
+    }
+}
+
+void saros_several_cancel(const saros_several *all) {
+    for (int i = 0; i < all->count; i++)
+        if (all->nodes[i].owned != NULL) saros_task_cancel(all->nodes[i].owned);
+}
+
+static void node_woken(saros_waiter *waiter, int64_t result) {
+    saros_node    *self = (saros_node *)(void *)waiter;
+    saros_several *all = self->owner;
+    (void)result;
+    all->pending--;
+    if (all->first < 0 && ends_wait(all, self->is)) {
+        all->first = (int)(self - all->nodes);
+        if (all->race) saros_several_cancel(all); /* now: an item that another is promised goes back (semantics 33) */
+    }
+    if (all->task->op.state == SAROS_FLYING && (all->pending == 0 || all->first >= 0))
+        saros_complete(all->task->rt->loop, &all->task->op, 0);
+}
+
+/* The same for who does not read the errors: that somebody waited does not make them known. */
+void saros_quiet_wake(saros_waiter *waiter, int64_t result) { node_woken(waiter, result); }
+
+saros_task *saros_gathering_task(const saros_waiter *waiter) {
+    bool ours = waiter->wake == node_woken || waiter->wake == saros_quiet_wake;
+    return ours ? ((const saros_node *)(const void *)waiter)->owner->task : NULL;
+}
+
+void saros_several_unlink(saros_several *all) {
+    for (int i = 0; i < all->count; i++) saros_wait_unlink(&all->nodes[i].wait);
+}
+
+static int link_all(saros_several *all, bool only_owned, void (*wake)(saros_waiter *, int64_t)) {
+    all->pending = 0;
+    for (int i = 0; i < all->count; i++) {
+        saros_node *node = &all->nodes[i];
+        if (node->is->fate != SAROS_PENDING || (only_owned && node->owned == NULL)) continue;
+        node->wait.wake = wake;
+        saros_wait_link(&node->is->waiters, &node->wait);
+        all->pending++;
+    }
+    return all->pending;
+}
+
+int saros_several_link(saros_several *all, bool only_owned) { return link_all(all, only_owned, node_woken); }
+
+int saros_several_wait(lua_State *L, saros_several *all, lua_KFunction k) {
+    saros_expect(all->task->rt->loop, &all->task->op);
+    return saros_suspend(L, all->task, 0, k);
+}
+
+/* ---- making one ----------------------------------------------------------------------------------------------- */
+
+saros_several *saros_several_new(lua_State *L, saros_task *task, int count) {
+    size_t         size = sizeof(saros_several) + (size_t)count * sizeof(saros_node);
+    saros_several *all = saros_new(L, task->rt->lua, SAROS_T_GATHER, size, 0);
+    all->task = task;
+    all->count = count;
+    all->first = -1;
+    lua_insert(L, SAROS_AT_BLOCK);
+    lua_toclose(L, SAROS_AT_BLOCK);
+    return all;
+}
+
+void saros_several_unpack(lua_State *L) {
+    lua_settop(L, 1);
+    lua_Integer length = luaL_len(L, 1);
+    if (length > 500000) luaL_argerror(L, 1, "more than 500,000 awaitables");
+    luaL_checkstack(L, (int)length + 8, "too many awaitables");
+    for (lua_Integer i = 1; i <= length; i++) lua_geti(L, 1, i);
+    lua_remove(L, 1);
+}
+
+static void check_item(lua_State *L, const saros_several *all, int i, const char *what, int level) {
+    static const char expected[] = "task, future, function, seconds or object with __await expected";
+    saros_awaitable  *is = saros_to_awaitable(L, all->task->rt->lua, SAROS_AT_FIRST + i);
+    if (is == &all->task->is) luaL_error(L, "%s: a task cannot await itself", what);
+    if (is != NULL && is->fate == SAROS_PENDING) saros_check_loop(L, is, all->task->rt, what);
+    if (is != NULL || lua_isfunction(L, SAROS_AT_FIRST + i) || lua_type(L, SAROS_AT_FIRST + i) == LUA_TNUMBER) return;
+    if (luaL_getmetafield(L, SAROS_AT_FIRST + i, "__await") != LUA_TNIL) {
+        lua_pop(L, 1);
+        return;
+    }
+    if (level == 0) luaL_argerror(L, i + 1, expected);
+    luaL_where(L, level);
+    lua_pushfstring(L, "%sbad argument #1 to '%s' (element %d: %s)", lua_tostring(L, -1), what, i + 1, expected);
+    lua_error(L);
+}
+
+/* The body of a task that stands for seconds or for an object with __await. Upvalue 2: for whom. */
+static int await_one(lua_State *L) {
+    if (lua_type(L, 1) == LUA_TNUMBER) return saros_sleep(L, 1, lua_tostring(L, lua_upvalueindex(2)));
+    luaL_getmetafield(L, 1, "__await");
+    return saros_call_await(L);
+}
+
+/* Is the object at index i known, from an earlier place? seen: a table of objects and their tasks, or 0. Then its task
+ * comes in its place. */
+static bool replace_seen(lua_State *L, int i, int seen) {
+    if (seen == 0) return false;
+    lua_pushvalue(L, i);
+    if (lua_rawget(L, seen) == LUA_TNIL) {
+        lua_pop(L, 1);
+        return false;
+    }
+    lua_replace(L, i);
+    return true;
+}
+
+static saros_task *start_object(lua_State *L, saros_rt *rt, int i, const char *what, int *seen) {
+    bool shared = lua_type(L, i) != LUA_TNUMBER;
+    if (shared && replace_seen(L, i, *seen)) return NULL;
+    if (shared && *seen == 0) {
+        lua_newtable(L);
+        *seen = lua_gettop(L);
+    }
+    lua_pushlightuserdata(L, rt->lua);
+    lua_pushstring(L, what);
+    lua_pushcclosure(L, await_one, 2);
+    lua_pushvalue(L, i);
+    saros_task *task = saros_spawn(L, rt, 1, NULL);
+    bool        cancelled = task->cancelled;
+    task->cancelled = true; /* unless there is memory for what follows */
+    task->agent = true;
+    if (shared) {
+        lua_pushvalue(L, i);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, *seen);
+    }
+    task->cancelled = cancelled;
+    lua_replace(L, i);
+    return task;
+}
+
+void saros_several_start(lua_State *L, saros_several *all, const char *what, int level) {
+    saros_rt *rt = all->task->rt;
+    int       seen = 0;
+    for (int i = 0; i < all->count; i++) check_item(L, all, i, what, level);
+    for (int i = 0; i < all->count; i++) {
+        int         at = SAROS_AT_FIRST + i;
+        saros_node *node = &all->nodes[i];
+        if (lua_isfunction(L, at)) {
+            lua_pushvalue(L, at);
+            node->owned = saros_spawn(L, rt, 0, NULL);
+            lua_replace(L, at);
+        } else if (saros_to_awaitable(L, rt->lua, at) == NULL) {
+            node->owned = start_object(L, rt, at, what, &seen);
+        }
+        node->owner = all;
+        node->is = lua_touserdata(L, at);
+    }
+    lua_settop(L, SAROS_AT_FIRST + all->count - 1);
+    all->started = true;
+}
+
+/* Also when the task's coroutine is closed while it waits. What was spawned before a spawn that failed must not begin. */
+static int block_closed(lua_State *L) {
+    saros_several *all = saros_check(L, 1, SAROS_T_GATHER);
+    saros_several_unlink(all);
+    if (!all->started) saros_several_cancel(all);
+    return 0;
+}
+
+/* ---- for the parts written in Lua ----------------------------------------------------------------------------- */
+
+/* saros._start(list, what) -> awaitables, those of them that it has started */
+static int start_list(lua_State *L) {
+    const char *what = luaL_checkstring(L, 2);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    saros_task *task = saros_begin(L, what);
+    saros_several_unpack(L); /* `what` is a constant of the caller's */
+    saros_several *all = saros_several_new(L, task, lua_gettop(L));
+    saros_several_start(L, all, what, 2);
+    all->started = false; /* the tables may find no memory */
+    lua_createtable(L, all->count, 0);
+    lua_createtable(L, 0, 0);
+    for (int i = 0, owned = 0; i < all->count; i++) {
+        lua_pushvalue(L, SAROS_AT_FIRST + i);
+        lua_rawseti(L, -3, i + 1);
+        if (all->nodes[i].owned == NULL) continue;
+        lua_pushvalue(L, SAROS_AT_FIRST + i);
+        lua_rawseti(L, -2, ++owned);
+    }
+    all->started = true;
+    return 2;
+}
+
+static int wait_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_several *all = lua_touserdata(L, SAROS_AT_BLOCK);
+    int64_t        result;
+    (void)status, (void)ctx;
+    saros_several_unlink(all);
+    saros_resumed(L, &result);
+    return 0;
+}
+
+/* saros._wait(list, "all" | "first" | "error"): until that is so of a list of awaitables */
+static int wait_list(lua_State *L) {
+    static const char *const names[] = {"all", "first", "error", NULL};
+    static const uint8_t     untils[] = {SAROS_ALL, SAROS_FIRST_DONE, SAROS_FIRST_FAILED};
+    int                      until = luaL_checkoption(L, 2, NULL, names);
+    saros_task              *task = saros_begin(L, "saros.wait");
+    saros_several_unpack(L);
+    saros_several *all = saros_several_new(L, task, lua_gettop(L));
+    saros_several_start(L, all, "saros.wait", 2);
+    all->until = untils[until];
+    bool over = false;
+    for (int i = 0; i < all->count; i++)
+        over = over || (all->nodes[i].is->fate != SAROS_PENDING && ends_wait(all, all->nodes[i].is));
+    if (over || link_all(all, false, saros_quiet_wake) == 0) return saros_answer(L, task, 0);
+    return saros_several_wait(L, all, wait_k);
+}
+
+void saros_open_several(lua_State *L) {
+    saros_type_make(L, SAROS_T_GATHER, "saros.gather", NULL,
+                    (const luaL_Reg[]){{"__close", block_closed}, {NULL, NULL}});
+    static const luaL_Reg functions[] = {{"_start", start_list}, {"_wait", wait_list}, {NULL, NULL}};
+    saros_add(L, functions);
+}
