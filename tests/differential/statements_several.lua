@@ -43,7 +43,9 @@ statement("group", 3, function(g, s, lane)
    for i = 1, g.draw:number(3) do
       s:put(lane, "g:spawn(named(%q, function()", name_of(s, lane, "-" .. i))
       g:nest(s, lane, 1)
-      if g.draw:chance(30) then s:put(lane, "g:spawn(named(%q, LOG), %d)", name_of(s, lane, "-" .. i .. "-child"), i) end
+      if g.draw:chance(30) then
+         s:put(lane, "g:spawn(named(%q, function() LOG(%d) end))", name_of(s, lane, "-" .. i .. "-child"), i)
+      end
       s:put(lane, "end))")
    end
    g:nest(s, lane, 1)
