@@ -3,8 +3,8 @@
  * What a block itself has started (functions, objects with __await) it owns: whoever uses it cancels and awaits that
  * where nobody else could any more; awaitables that were passed in are left alone.
  *
- * Promises: nothing is started where one of the arguments cannot be awaited or memory runs out; an object that stands
- * several times is awaited once, as an awaitable is. */
+ * Promises: nothing is started where one of the arguments cannot be awaited or memory runs out; a task or a future that
+ * stands several times is awaited once. */
 #include "bindings/lua/several.h"
 
 static bool ends_wait(const saros_several *all, const saros_awaitable *is) {
@@ -110,47 +110,19 @@ static int await_one(lua_State *L) {
     return saros_call_await(L);
 }
 
-/* Is the object at index i known, from an earlier place? seen: a table of objects and their tasks, or 0. Then its task
- * comes in its place. */
-static bool replace_seen(lua_State *L, int i, int seen) {
-    if (seen == 0) return false;
-    lua_pushvalue(L, i);
-    if (lua_rawget(L, seen) == LUA_TNIL) {
-        lua_pop(L, 1);
-        return false;
-    }
-    lua_replace(L, i);
-    return true;
-}
-
-static saros_task *start_object(lua_State *L, saros_rt *rt, int i, const char *what, int *seen) {
-    bool shared = lua_type(L, i) != LUA_TNUMBER;
-    if (shared && replace_seen(L, i, *seen)) return NULL;
-    if (shared && *seen == 0) {
-        lua_newtable(L);
-        *seen = lua_gettop(L);
-    }
+static saros_task *start_object(lua_State *L, saros_rt *rt, int i, const char *what) {
     lua_pushlightuserdata(L, rt->lua);
     lua_pushstring(L, what);
     lua_pushcclosure(L, await_one, 2);
     lua_pushvalue(L, i);
     saros_task *task = saros_spawn(L, rt, 1, NULL);
-    bool        cancelled = task->cancelled;
-    task->cancelled = true; /* unless there is memory for what follows */
     task->agent = true;
-    if (shared) {
-        lua_pushvalue(L, i);
-        lua_pushvalue(L, -2);
-        lua_rawset(L, *seen);
-    }
-    task->cancelled = cancelled;
     lua_replace(L, i);
     return task;
 }
 
 void saros_several_start(lua_State *L, saros_several *all, const char *what, int level) {
     saros_rt *rt = all->task->rt;
-    int       seen = 0;
     for (int i = 0; i < all->count; i++) check_item(L, all, i, what, level);
     for (int i = 0; i < all->count; i++) {
         int         at = SAROS_AT_FIRST + i;
@@ -160,12 +132,11 @@ void saros_several_start(lua_State *L, saros_several *all, const char *what, int
             node->owned = saros_spawn(L, rt, 0, NULL);
             lua_replace(L, at);
         } else if (saros_to_awaitable(L, rt->lua, at) == NULL) {
-            node->owned = start_object(L, rt, at, what, &seen);
+            node->owned = start_object(L, rt, at, what);
         }
         node->owner = all;
         node->is = lua_touserdata(L, at);
     }
-    lua_settop(L, SAROS_AT_FIRST + all->count - 1);
     all->started = true;
 }
 
@@ -227,9 +198,29 @@ static int wait_list(lua_State *L) {
     return saros_several_wait(L, all, wait_k);
 }
 
+/* saros._spawned() -> the live tasks that the running one has spawned, and those that failed and nobody has awaited */
+static int spawned(lua_State *L) {
+    saros_task *by = saros_begin(L, "saros.join");
+    saros_rt   *rt = by->rt;
+    lua_newtable(L);
+    for (saros_task *task = rt->first; task != NULL; task = task->next) {
+        if (task->parent != by->id || task->is.fate != SAROS_PENDING) continue;
+        saros_task_push(L, task);
+        lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    }
+    lua_newtable(L);
+    for (saros_task *task = rt->failed; task != NULL; task = task->next) {
+        if (task->parent != by->id || task->is.observed) continue;
+        saros_push_anchored(L, rt, task);
+        lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    }
+    return 2;
+}
+
 void saros_open_several(lua_State *L) {
     saros_type_make(L, SAROS_T_GATHER, "saros.gather", NULL,
                     (const luaL_Reg[]){{"__close", block_closed}, {NULL, NULL}});
-    static const luaL_Reg functions[] = {{"_start", start_list}, {"_wait", wait_list}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"_start", start_list}, {"_wait", wait_list}, {"_spawned", spawned}, {NULL, NULL}};
     saros_add(L, functions);
 }

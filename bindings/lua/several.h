@@ -36,7 +36,7 @@ enum { SAROS_AT_BLOCK = 1, SAROS_AT_FIRST = 2 }; /* stack: the block, then the a
 saros_several *saros_several_new(lua_State *L, saros_task *task, int count);
 /* The values of the list at 1 come in its place, alone. */
 void saros_several_unpack(lua_State *L);
-/* Makes awaitables of all: functions are spawned, objects with __await get a task that awaits them, one for each object.
+/* Makes awaitables of all: functions are spawned, objects with __await get a task that awaits them.
  * Looks at all of them first; starts all or none. level: 0: they are the arguments; else they stand in a list, and its
  * caller is so far up the stack. */
 void saros_several_start(lua_State *L, saros_several *all, const char *what, int level);

@@ -37,6 +37,7 @@ static const char scenario[] =
     "   done, pending = saros.wait({saros.future()}, {timeout = 0}); assert(#done == 0 and #pending == 1)\n"
     "   for t in saros.as_completed({0, saros.future()}, {timeout = 3600}) do t:await(); break end\n"
     "   assert(saros.map({1, 2, 3}, function(x) saros.sleep(0); return x end, {limit = 2})[3] == 3)\n"
+    "   assert(saros.run(function() saros.spawn(saros.sleep, 0); return saros.join() end))\n"
     "end\n"
     "local function cancelled()\n"
     "   assert(not saros.timeout(0.0001, function() local _ <close> = setmetatable({}, {__close = function()\n"

@@ -117,19 +117,6 @@ describe("saros.gather", function()
       assert.are.equal("one", one:error())
    end)
 
-   it("25: awaits the same object once where it stands twice", function()
-      local calls = 0
-      local object = setmetatable({}, {
-         __await = function()
-            calls = calls + 1
-            saros.sleep(0)
-            return calls
-         end,
-      })
-      assert.are.same({ 1, 1, 1 }, { saros.gather(object, object, object) })
-      assert.are.same({ n = 2, 2, 2 }, saros.gather({ object, object }))
-   end)
-
    it("25: that has failed is not undone by a cancellation that comes later: the others go on", function()
       local finished = false
       local task = saros.spawn(function()

@@ -88,6 +88,11 @@ function saros.race(...) end
 ---@return (saros.task|saros.future)[] pending
 function saros.wait(list, options) end
 
+---Waits for everything that the running task has spawned; raises what has failed, as a group does.
+---@async
+---@return true
+function saros.join() end
+
 ---Each of a list as soon as it is done: `for task in saros.as_completed(list) do`.
 ---@param list (saros.awaitable|number|function)[]
 ---@param options? {timeout?: number}
