@@ -173,7 +173,7 @@ static void push_doing(lua_State *L, saros_task *task) {
         lua_pushfstring(L, " is ready to go on%s", since);
     } else {
         lua_pushliteral(L, " waits");
-        push_function(L, task->co);
+        push_function(L, task->at);
         push_whom(L, task);
         lua_pushstring(L, since);
         push_deadline(L, task);
@@ -192,7 +192,7 @@ static void push_trace(lua_State *L, const saros_task *task, const char *indent)
         lua_pushliteral(L, "");
         return;
     }
-    luaL_traceback(L, task->co, NULL, 0);
+    saros_push_traceback(L, task);
     size_t      length;
     const char *text = lua_tolstring(L, -1, &length), *lines = strchr(text, '\n');
     if (lines == NULL) lines = text + length;

@@ -43,8 +43,8 @@ static void raise_first(lua_State *L, saros_several *all) {
 
 /* The gather was cancelled and its own tasks with it: wait for them, whatever else comes. */
 static int drain_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_several *all = lua_touserdata(L, SAROS_AT_BLOCK);
-    saros_task    *task = saros_resumed_raw(L);
+    saros_several *all = saros_several_resumed(L);
+    saros_task    *task = all->task;
     (void)status, (void)ctx;
     if (all->pending > 0) return saros_several_wait(L, all, drain_k);
     for (int i = 0; i < all->count; i++)
@@ -53,8 +53,8 @@ static int drain_k(lua_State *L, int status, lua_KContext ctx) {
 }
 
 static int gather_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_several *all = lua_touserdata(L, SAROS_AT_BLOCK);
-    saros_task    *task = saros_resumed_raw(L);
+    saros_several *all = saros_several_resumed(L);
+    saros_task    *task = all->task;
     (void)status, (void)ctx;
     if (task->op.result == SAROS_ECANCELED) {
         saros_several_unlink(all);

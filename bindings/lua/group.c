@@ -101,7 +101,7 @@ static void check_open(lua_State *L, saros_group *group, const char *what) {
     saros_task *task = saros_state(L)->current != NULL ? saros_state(L)->current->task : NULL;
     if (task != NULL && task->rt != group->rt) luaL_error(L, "%s: the group belongs to another loop", what);
     if (!saros_scope_is_cancelled(group->scope)) return;
-    if (task != NULL && task->co == L && saros_is_cancelled(task)) saros_raise_cancelled(L, task);
+    if (task != NULL && task->at == L && saros_is_cancelled(task)) saros_raise_cancelled(L, task);
     luaL_error(L, "%s: the group is being cancelled", what);
 }
 

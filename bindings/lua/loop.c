@@ -117,6 +117,7 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
         if (rt->first != NULL) saros_task_kill(rt->first);
         else saros_task_forget(rt->failed);
     }
+    saros_generators_end(rt, true);
     saros_calls_cancel(rt);
     saros_debug_end(rt);
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);
@@ -398,6 +399,7 @@ static int loop_gc(lua_State *L) {
         saros_abandon(rt->loop,
                       &task->op); /* a driver may work on it, and on a string: both are freed with the state */
     }
+    saros_generators_end(rt, false);
     for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) {
         saros_stream_forget_buffer(stream);
         if (stream->closing != NULL) saros_abandon(rt->loop, &stream->close);

@@ -227,6 +227,8 @@ static int connect(lua_State *L) {
     saros_address *kept = lua_newuserdatauv(L, sizeof *kept, 0); /* the driver may read it while it connects */
     *kept = address;
     saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM, line_limit, all_limit);
+    lua_pushvalue(L, 3);
+    lua_setiuservalue(L, 4, 1); /* also when the coroutine is closed meanwhile */
     task->op.kind = SAROS_OP_CONNECT;
     task->op.handle = &stream->handle;
     task->op.address = kept;

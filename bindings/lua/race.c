@@ -30,16 +30,14 @@ static int end_race(lua_State *L, saros_several *all) {
 }
 
 static int drain_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_several *all = lua_touserdata(L, SAROS_AT_BLOCK);
+    saros_several *all = saros_several_resumed(L);
     (void)status, (void)ctx;
-    saros_resumed_raw(L);
     return all->pending > 0 ? saros_several_wait(L, all, drain_k) : end_race(L, all);
 }
 
 static int race_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_several *all = lua_touserdata(L, SAROS_AT_BLOCK);
+    saros_several *all = saros_several_resumed(L);
     (void)status, (void)ctx;
-    saros_resumed_raw(L);
     saros_several_unlink(all);
     saros_several_cancel(all);
     all->race = false;

@@ -18,13 +18,40 @@ const char *saros_task_name(lua_State *L, saros_task *task, int index) {
 
 void saros_push_wait(lua_State *L, const saros_task *task) {
     lua_Debug ar;
-    for (int level = 0; task->co != NULL && lua_getstack(task->co, level, &ar); level++) {
-        lua_getinfo(task->co, "Sl", &ar);
+    for (int level = 0; task->at != NULL && lua_getstack(task->at, level, &ar); level++) {
+        lua_getinfo(task->at, "Sl", &ar);
         if (ar.currentline < 0) continue;
         lua_pushfstring(L, " waits at %s:%d", ar.short_src, ar.currentline);
         return;
     }
     lua_pushliteral(L, "");
+}
+
+/* Pushes the traceback of co without its headline. */
+static void push_lines(lua_State *L, lua_State *co) {
+    luaL_traceback(L, co, NULL, 0);
+    const char *lines = strchr(lua_tostring(L, -1), '\n');
+    lua_pushstring(L, lines != NULL ? lines : "");
+    lua_replace(L, -2);
+}
+
+void saros_push_traceback(lua_State *L, const saros_task *task) {
+    int parts = 0;
+    lua_pushliteral(L, "");
+    for (lua_State *co = task->co; co != NULL; co = saros_tunnel_inner(task, co)) { /* put together from the end */
+        luaL_checkstack(L, 8, "traceback");
+        push_lines(L, co);
+        if (parts++ > 0) {
+            lua_pushliteral(L, "\nthat coroutine was resumed:");
+            lua_rotate(L, -3, 2); /* lines, headline, what was there */
+            lua_concat(L, 3);
+        } else {
+            lua_replace(L, -2);
+        }
+    }
+    lua_pushliteral(L, "stack traceback:");
+    lua_insert(L, -2);
+    lua_concat(L, 2);
 }
 
 void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits) {
@@ -108,8 +135,8 @@ void saros_task_report(saros_task *task) {
 
 /* ---- the message handler -------------------------------------------------------------------------------------- */
 
-/* Registry: {error, traceback, failed} of the error that is on its way out. failed: the task that it has come from, in
- * words, where the place at which it was awaited is not yet in the traceback. */
+/* Registry: {error, traceback, failed} of the error that is on its way out. failed: the task or
+ * coroutine that it has come from, in words, where the place at which it was awaited is not yet in the traceback. */
 static const char traced_key = 0;
 
 enum { LONG_STORY = 8 * 1024 /* bytes: then further awaits are left out, or a chain of n tasks would take n * n */ };
@@ -168,6 +195,13 @@ void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index) {
         lua_rawseti(L, -3, 3);
     }
     lua_settop(L, error);
+}
+
+void saros_retrace_resumed(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &traced_key);
+    lua_pushliteral(L, "\nthat coroutine was resumed");
+    lua_rawseti(L, -2, 3);
+    lua_pop(L, 1);
 }
 
 /* The traceback on top (popped) is that of the error at index. */

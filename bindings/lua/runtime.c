@@ -280,6 +280,9 @@ static int module_new(lua_State *L) {
     saros_open_error(L);
     saros_open_net(L);
     saros_open_install(L);
+    saros_open_tunnel(L);
+    saros_open_coroutine(L);
+    saros_open_generator(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_saros_sim);
     lua_setfield(L, -2, "saros.sim");

@@ -20,6 +20,7 @@ typedef struct saros_stream saros_stream;
 typedef struct saros_call   saros_call;
 typedef struct saros_clock  saros_clock;
 typedef struct saros_waiter saros_waiter;
+typedef struct saros_gen    saros_gen;
 
 /* The kinds of userdata, by the index of their metatable. */
 enum saros_type {
@@ -52,6 +53,8 @@ enum saros_type {
     SAROS_T_RECEIVER,
     SAROS_T_WATCH,
     SAROS_T_TICKET,
+    SAROS_T_TUNNEL,
+    SAROS_T_GENERATOR,
     SAROS_TYPES
 };
 
@@ -78,8 +81,11 @@ struct saros_lua {
     uint64_t              scopes;                /* opened so far */
     const char           *last_place;            /* spawn.c: the name of the chunk that spawned last */
     uint32_t              places;                /* how many such names are kept */
-    size_t                unguarded;             /* tasks that began without install(), ever */
     saros_manners         manners;               /* of loops that ask for nothing else */
+    size_t                generators;            /* suspended coroutines of scripts that have scopes open */
+    lua_State            *thrown_into;           /* a coroutine whose yield is about to raise */
+    int                   nested;                /* resumes of ours on C's stack */
+    int                   cutting;               /* coroutines that are being closed by us */
     bool                  installed;
     bool                  simulates; /* Lua's clocks follow simulated worlds */
 };
@@ -120,7 +126,8 @@ struct saros_rt {
     saros_task   *failed; /* ended by an error that nobody has awaited yet, and that is not yet reported */
     saros_call   *calls;  /* callbacks that are still to come */
     saros_stream *streams;
-    saros_scope  *scopes; /* the host's */
+    saros_scope  *scopes;     /* the host's */
+    saros_gen    *generators; /* suspended coroutines of scripts that have scopes open */
     saros_rt     *next;
     uint32_t      id;       /* never used again, as its address may be */
     size_t        live;     /* tasks */
@@ -273,6 +280,10 @@ void saros_open_sync(lua_State *L);
 void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);
 void saros_open_install(lua_State *L);
+void saros_open_tunnel(lua_State *L);
+void saros_open_coroutine(lua_State *L);
+void saros_open_generator(lua_State *L);
+void saros_coroutine_install(lua_State *L);       /* saros.coroutine's functions, into the table on top */
 void saros_install(lua_State *L, saros_lua *lua); /* task-aware pcall, xpcall, coroutine */
 /* A field of the table on top becomes a function of ours, which has Lua's own as its second upvalue, … */
 void saros_wrap(lua_State *L, const char *field, lua_CFunction f, saros_lua *lua);

@@ -230,10 +230,13 @@ static void timer_told(saros_loop *loop, saros_op *op, int64_t result) {
 }
 
 saros_scope *saros_scope_open(saros_task *task, saros_time timeout) {
-    saros_loop  *loop = task->rt->loop;
+    saros_loop *loop = task->rt->loop;
+    saros_gen  *generator = task->at == task->co ? NULL : saros_generator_of(task);
+    if (generator == NULL && task->at != task->co) return NULL;
     saros_scope *scope = saros_realloc(loop, NULL, 0, sizeof *scope);
     if (scope == NULL) return NULL;
     *scope = (saros_scope){.rt = task->rt,
+                           .generator = generator,
                            .id = ++task->rt->lua->scopes,
                            .timer.done = timer_told,
                            .tick.clock = saros_task_clock(task),

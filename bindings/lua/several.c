@@ -61,8 +61,16 @@ static int link_all(saros_several *all, bool only_owned, void (*wake)(saros_wait
 int saros_several_link(saros_several *all, bool only_owned) { return link_all(all, only_owned, node_woken); }
 
 int saros_several_wait(lua_State *L, saros_several *all, lua_KFunction k) {
+    all->waits = true;
     saros_expect(all->task->rt->loop, &all->task->op);
     return saros_suspend(L, all->task, 0, k);
+}
+
+saros_several *saros_several_resumed(lua_State *L) {
+    saros_several *all = lua_touserdata(L, SAROS_AT_BLOCK);
+    saros_resumed_raw(L);
+    all->waits = false;
+    return all;
 }
 
 /* ---- making one ----------------------------------------------------------------------------------------------- */
@@ -140,11 +148,12 @@ void saros_several_start(lua_State *L, saros_several *all, const char *what, int
     all->started = true;
 }
 
-/* Also when the task's coroutine is closed while it waits. What was spawned before a spawn that failed must not begin. */
+/* What was spawned before a spawn that failed must not begin; and where the coroutine is closed that waits, nobody is left
+ * for whom the others would go on. */
 static int block_closed(lua_State *L) {
     saros_several *all = saros_check(L, 1, SAROS_T_GATHER);
     saros_several_unlink(all);
-    if (!all->started) saros_several_cancel(all);
+    if (!all->started || all->waits) saros_several_cancel(all);
     return 0;
 }
 
@@ -173,7 +182,7 @@ static int start_list(lua_State *L) {
 }
 
 static int wait_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_several *all = lua_touserdata(L, SAROS_AT_BLOCK);
+    saros_several *all = saros_several_resumed(L);
     int64_t        result;
     (void)status, (void)ctx;
     saros_several_unlink(all);

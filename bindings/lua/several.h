@@ -24,6 +24,7 @@ struct saros_several {
     int         count, pending;
     int         first;                                /* the one that has ended the wait; -1: none yet */
     bool        started;                              /* all that it has to start */
+    bool        waits;                                /* the task is suspended for it */
     bool        race;                                 /* the first one ends the others that are owned, at once */
     uint8_t     until;                                /* enum saros_until */
     bool        to_table, all_results, return_errors; /* gather's; all_results: of the only one */
@@ -41,9 +42,10 @@ void saros_several_unpack(lua_State *L);
  * caller is so far up the stack. */
 void saros_several_start(lua_State *L, saros_several *all, const char *what, int level);
 /* Links a node to each that is pending (only: of those that it owns); returns how many. */
-int  saros_several_link(saros_several *all, bool only_owned);
-void saros_several_unlink(saros_several *all);
-void saros_several_cancel(const saros_several *all);                        /* those that it owns */
-int  saros_several_wait(lua_State *L, saros_several *all, lua_KFunction k); /* in tail position */
+int            saros_several_link(saros_several *all, bool only_owned);
+void           saros_several_unlink(saros_several *all);
+void           saros_several_cancel(const saros_several *all);                        /* those that it owns */
+int            saros_several_wait(lua_State *L, saros_several *all, lua_KFunction k); /* in tail position */
+saros_several *saros_several_resumed(lua_State *L);                                   /* in its continuation */
 
 #endif

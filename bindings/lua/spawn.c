@@ -173,7 +173,6 @@ static int guard(lua_State *L) {
         lua_setiuservalue(L, 3, 1);
     }
     task->handed_out = true;
-    task->rt->lua->unguarded++;
     return 0;
 }
 
@@ -204,7 +203,7 @@ bool saros_task_begin(saros_rt *rt, saros_task *task) {
     }
     lua_xmove(L, worker.co, 3 + args);
     lua_pop(L, 1);
-    task->co = worker.co;
+    task->co = task->at = worker.co;
     task->slot = worker.slot;
     return true;
 }
@@ -231,7 +230,7 @@ void saros_task_release(saros_rt *rt, saros_task *task, bool well) {
     if (task->start != 0) saros_slot_clear(rt, SAROS_STARTS, task->start);
     task->start = 0;
     if (co == NULL) return;
-    task->co = NULL;
+    task->co = task->at = NULL;
     /* After a good end nothing is on the coroutine's stack: the body returns no values. */
     if (well && !task->handed_out && rt->idle_count < SAROS_MOST_IDLE && rt->lua->installed) {
         rt->idle[rt->idle_count++] = (saros_worker){co, task->slot};

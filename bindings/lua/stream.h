@@ -30,6 +30,8 @@ saros_stream         *saros_check_stream(lua_State *L); /* argument 1 */
 int                   saros_closed(lua_State *L);       /* nil, "closed", "ECLOSED" */
 void                  saros_stream_forget_buffer(saros_stream *stream);
 void                  saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
+void                  saros_stream_pass_on(saros_stream     *stream,
+                                           const saros_task *task); /* the task does not write any more: the next */
 extern const luaL_Reg saros_read_methods[], saros_write_methods[];
 
 #endif

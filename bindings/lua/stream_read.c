@@ -303,6 +303,21 @@ static int received(lua_State *L, int status, lua_KContext ctx) {
     return pump(L, stream, task, ctx, false);
 }
 
+void saros_streams_forget(saros_task *task) {
+    for (saros_stream *stream = task->rt->streams; stream != NULL; stream = stream->next) {
+        saros_stream_pass_on(stream, task);
+        if (stream->reader != task) continue;
+        int64_t got = task->op.result;
+        stream->reader = NULL;
+        give_back(stream);
+        if (got == 0) stream->ended = true;
+        if (got <= 0) continue;
+        if (feed(stream, saros_lent(task->rt->loop), (size_t)got) && (!stream->lent || own(stream, 0))) continue;
+        stream->error = SAROS_ENOMEM;
+        stream->left = stream->taken = 0;
+    }
+}
+
 static int start(lua_State *L, saros_stream *stream, lua_KContext ctx, const char *what) {
     saros_task *task = saros_begin(L, what);
     if (stream->rt == NULL) return saros_closed(L);

@@ -11,7 +11,7 @@
 enum what { WRITE, SHUTDOWN };
 
 /* The stream is the next writer's, if there is one. */
-static void pass_on(saros_stream *stream, const saros_task *task) {
+void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
     if (stream->writer != task) return;
     stream->writer = NULL;
     saros_waiter *next = stream->writers;
@@ -21,7 +21,7 @@ static void pass_on(saros_stream *stream, const saros_task *task) {
 }
 
 static int fail_write(lua_State *L, saros_stream *stream, saros_task *task, int code, size_t sent) {
-    pass_on(stream, task);
+    saros_stream_pass_on(stream, task);
     if (code == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (stream->rt == NULL) code = SAROS_ECLOSED;
     if (code == SAROS_ECLOSED) saros_closed(L);
@@ -51,7 +51,7 @@ static int send_rest(lua_State *L, saros_stream *stream, saros_task *task, size_
         if (task->op.result < 0) return fail_write(L, stream, task, (int)task->op.result, sent);
         sent += (size_t)task->op.result;
     }
-    pass_on(stream, task);
+    saros_stream_pass_on(stream, task);
     lua_settop(L, 1);
     return saros_answer(L, task, 1);
 }
@@ -82,7 +82,7 @@ static int shutdown_k(lua_State *L, int status, lua_KContext ctx) {
     saros_task   *task = saros_resumed_raw(L);
     int           code = (int)task->op.result;
     (void)status, (void)ctx;
-    pass_on(stream, task);
+    saros_stream_pass_on(stream, task);
     if (code == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (code == SAROS_ECLOSED) return saros_closed(L);
     if (code < 0) return saros_fail(L, code, "shutdown: %s", saros_error_text(code));

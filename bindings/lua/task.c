@@ -80,6 +80,7 @@ static void close_coroutine(saros_rt *rt, saros_task *task) {
     lua_State *co = task->co;
     saros_scope_forget(task);
     if (co == NULL) return;
+    saros_tunnel_cut(task, co);
     bool waits = lua_status(co) == LUA_YIELD; /* else the error is the one that it has ended with */
     if (saros_close_thread(co, rt->L) == LUA_OK || !waits) return;
     saros_complain(rt, "a <close> variable failed in a task that was closed: %s",
@@ -171,7 +172,7 @@ static void step(saros_rt *rt, saros_task *task, int nargs) {
     int         results = 0;
     lua->current = rt;
     rt->task = task;
-    task->suspended = false;
+    task->suspended = task->at != task->co; /* then it still is, until those between have gone on */
     saros_time began = rt->watched ? saros_step_begins(rt) : 0;
     int        status = lua_resume(task->co, rt->L, nargs, &results);
     rt->task = outer;
@@ -233,30 +234,63 @@ static const char *known_name(lua_State *L) {
     return NULL;
 }
 
-/* Says what stands between an await and its task: a C function that cannot be left and come back to. */
-static int not_yieldable(lua_State *L, const char *what) {
+/* What to do about a function that cannot be suspended. */
+static const char *advice(const char *name) {
+    static const char *const known[][2] = {
+        {"table.sort", "await what the order depends on before you sort"},
+        {"string.gsub", "collect what is found with string.gmatch, await, then replace"},
+        {"require", "call saros.install(), which brings a require that can be"},
+        {"tostring", "await before, and let __tostring only give the text"},
+        {"string.format", "await before, and let __tostring only give the text"},
+        {"print", "await before, and let __tostring only give the text"},
+        {"table.concat", "await what the elements are made of before"},
+        {"load", "await the pieces first, and give them to load as one text"},
+        {"xpcall", "await after it has returned, and not in its handler"},
+        {NULL, "await before, and give it the result"}};
+    size_t i = 0;
+    while (known[i][0] != NULL && strcmp(known[i][0], name) != 0) i++;
+    return known[i][1];
+}
+
+/* Says what stands between an await and its task: a C function on the stack of `at` that cannot be left and come back
+ * to. */
+static int not_yieldable(lua_State *L, lua_State *at, const char *what) {
     lua_Debug ar;
     luaL_checkstack(L, 8, what);
-    for (int level = 1; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Snf", &ar);
+    luaL_checkstack(at, 2, what);
+    for (int level = L == at; lua_getstack(at, level, &ar); level++) {
+        lua_getinfo(at, "Snf", &ar);
+        if (L != at) lua_xmove(at, L, 1);
         const char *known = *ar.what == 'C' ? known_name(L) : (lua_pop(L, 1), NULL), *name = known;
         if (known == NULL && *ar.what == 'C') name = ar.name;
-        bool yields = known != NULL && (strcmp(known, "pcall") == 0 || strcmp(known, "xpcall") == 0 ||
-                                        strcmp(known, "dofile") == 0 || strncmp(known, "saros.", 6) == 0);
+        bool yields = known != NULL &&
+                      (strcmp(known, "pcall") == 0 || strcmp(known, "dofile") == 0 || strcmp(known, "error") == 0 ||
+                       strncmp(known, "coroutine.", 10) == 0 || strncmp(known, "saros.", 6) == 0);
         if (name != NULL && !yields)
-            return luaL_error(L, "%s: cannot await inside '%s', a C function that cannot be suspended", what, name);
+            return luaL_error(L, "%s: cannot await inside '%s', a C function that cannot be suspended: %s", what, name,
+                              advice(name));
         if (known != NULL) lua_pop(L, 1);
     }
     return luaL_error(L, "%s: cannot await here: a C function that cannot be suspended is in the way", what);
 }
 
+static int refuse(lua_State *L, const saros_task *task, const char *what) {
+    if (task == NULL) return luaL_error(L, "%s: cannot await outside a task (use saros.run or saros.spawn)", what);
+    if (task->at != L && task->rt->lua->cutting > 0)
+        return luaL_error(L, "%s: cannot await inside a coroutine that is being closed", what);
+    if (!lua_isyieldable(L)) return not_yieldable(L, L, what);
+    if (!lua_isyieldable(task->at)) return not_yieldable(L, task->at, what);
+    return luaL_error(L,
+                      "%s: cannot await inside a coroutine that Lua's own coroutine.resume or coroutine.wrap has "
+                      "resumed: use saros.coroutine, or saros.install() at the start",
+                      what);
+}
+
 saros_task *saros_begin_uncancelled(lua_State *L, const char *what) {
     saros_rt   *rt = saros_state(L)->current;
     saros_task *task = rt != NULL ? rt->task : NULL;
-    if (task == NULL) luaL_error(L, "%s: cannot await outside a task (use saros.run or saros.spawn)", what);
-    if (task->co != L)
-        luaL_error(L, "%s: cannot await inside a coroutine of the script's own; only the task itself can", what);
-    if (!lua_isyieldable(L)) not_yieldable(L, what);
+    if (task == NULL || task->at != L || !lua_isyieldable(L)) refuse(L, task, what);
+    if (task->co != L) luaL_checkstack(L, LUA_MINSTACK, what); /* saros_suspend has to find room for one value more */
     return task;
 }
 
@@ -270,6 +304,8 @@ saros_task *saros_begin(lua_State *L, const char *what) {
 int saros_suspend(lua_State *L, saros_task *task, lua_KContext ctx, lua_KFunction k) {
     task->suspended = true;
     task->at_hand = 0;
+    if (L != task->co) saros_tunnel_mark(L);
+    else if (task->handed_out && lua_gettop(L) == 0) lua_pushnil(L); /* what waits has something on its stack */
     task->since = (uint32_t)(saros_turn(task->rt->loop) >> SAROS_SINCE_BITS);
     return lua_yieldk(L, 0, ctx, k);
 }
@@ -286,7 +322,7 @@ saros_task *saros_task_of(const saros_lua *lua, const lua_State *co) {
 saros_task *saros_resumed_raw(lua_State *L) {
     saros_rt   *rt = saros_state(L)->current;
     saros_task *task = rt != NULL ? rt->task : NULL;
-    if (task != NULL && task->co == L) return task;
+    if (task != NULL && task->at == L) return task;
     saros_task_lost(L);
     luaL_error(L, "the coroutine of a task can only be resumed by its loop");
     return NULL;
@@ -296,6 +332,7 @@ saros_task *saros_resumed_raw(lua_State *L) {
 void saros_task_lost(lua_State *L) {
     saros_lua  *lua = saros_state(L);
     saros_task *task = saros_task_of(lua, L);
+    if (task == NULL) task = saros_tunnel_task(lua, L, NULL);
     if (task == NULL || (lua->current != NULL && lua->current->task == task)) return; /* in the loop's own time */
     saros_wait_unlink(&task->wait);
     saros_cancel(task->rt->loop, &task->op);
@@ -413,7 +450,7 @@ static int method_traceback(lua_State *L) {
         return 1;
     }
     if (task->is.fate != SAROS_PENDING || task->co == NULL) return 0;
-    luaL_traceback(L, task->co, NULL, 0);
+    saros_push_traceback(L, task);
     return 1;
 }
 

@@ -40,10 +40,11 @@ struct saros_promise {
 
 struct saros_task {
     saros_awaitable is;
-    saros_op        op;          /* what it waits for, and its place in the run queue */
-    saros_waiter    wait;        /* its place among those who wait for something */
-    saros_rt       *rt;          /* NULL once it has ended */
-    lua_State      *co;          /* NULL before its first step */
+    saros_op        op;   /* what it waits for, and its place in the run queue */
+    saros_waiter    wait; /* its place among those who wait for something */
+    saros_rt       *rt;   /* NULL once it has ended */
+    lua_State      *co;   /* NULL before its first step */
+    lua_State      *at;   /* the innermost of the coroutines that it runs, or awaits, in; co, if it has no others */
     saros_task     *next, *prev; /* live tasks of rt, oldest first */
     saros_scope    *scope;       /* the innermost that is open */
     saros_holding  *held;        /* locks and tokens that it has acquired and not released */
@@ -117,10 +118,11 @@ typedef struct saros_scope_object {
 struct saros_scope {
     saros_scope        *parent;
     saros_rt           *rt;
-    saros_task         *task;  /* whose it is; NULL: a host's, shared by the tasks spawned in it; or left */
-    struct saros_group *group; /* the group whose it is, shared by its children; NULL: none */
-    saros_scope        *todo;  /* the next one whose children are to be looked at */
-    uint64_t            id;    /* never used again, as its address may be */
+    saros_task         *task;      /* whose it is; NULL: a host's, shared by the tasks spawned in it; or left */
+    struct saros_group *group;     /* the group whose it is, shared by its children; NULL: none */
+    saros_gen          *generator; /* of the coroutine that opened it; NULL: the task's own */
+    saros_scope        *todo;      /* the next one whose children are to be looked at */
+    uint64_t            id;        /* never used again, as its address may be */
     saros_op            timer;
     saros_tick          tick;        /* its deadline, on the task's clock; SAROS_FOREVER: none */
     saros_scope_object *object;      /* the script's end of it; NULL: none */
@@ -223,6 +225,8 @@ extern const luaL_Reg saros_task_cancel_method[];
 /* ---- report.c ------------------------------------------------------------------------------------------------- */
 
 void saros_push_wait(lua_State *L, const saros_task *task); /* " waits at x.lua:9"; "" outside a script's function */
+void saros_push_traceback(lua_State *L, const saros_task *task); /* of all its coroutines; task->co is not NULL */
+void saros_retrace_resumed(lua_State *L); /* the error that is on its way goes from a coroutine to who resumed it */
 /* The error on top goes from one that has failed to one that awaits it, and keeps its traceback. index: the userdata. */
 void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index);
 
@@ -235,6 +239,23 @@ void saros_debug_failing(lua_State *L, saros_rt *rt, saros_awaitable *is, int in
 
 /* The task is about to wait for one that waits itself: if that is a circle which no deadline ends, it is reported. */
 void saros_suspect(saros_task *task);
+/* ---- tunnel.c ------------------------------------------------------------------------------------------------- */
+
+void       saros_tunnel_mark(lua_State *L); /* L, which is not a task's own coroutine, is about to wait */
+lua_State *saros_tunnel_inner(const saros_task *task, lua_State *L); /* the coroutine that L has resumed; NULL: none */
+/* The suspended task that has L between its own coroutine and its innermost; NULL: none. *outer: who resumed L. */
+saros_task *saros_tunnel_task(const saros_lua *lua, const lua_State *L, lua_State **outer);
+void        saros_tunnel_cut(saros_task *task, lua_State *L); /* closes all that is resumed, transitively, by L */
+
+/* ---- generator.c ---------------------------------------------------------------------------------------------- */
+
+/* The record of the running task's innermost coroutine, which is not its own; NULL: no memory. */
+saros_gen *saros_generator_of(const saros_task *task);
+bool       saros_generator_is(const saros_gen *generator, const lua_State *co);
+void       saros_generator_detach(saros_task *task, lua_State *co); /* co has yielded; task->scope has a generator */
+bool       saros_generator_attach(lua_State *L, saros_task *task, lua_State *co); /* co is about to run */
+void       saros_generator_forget(lua_State *L, lua_State *co);                   /* co is about to be closed */
+void       saros_generators_end(saros_rt *rt, bool close);                        /* their loop closes */
 
 /* ---- clock.c ------------------------------------------------------------------------------------------------- */
 
@@ -273,6 +294,10 @@ void saros_clocks_close(saros_rt *rt); /* their loop closes: nobody waits for th
 /* A new task takes over what its spawner has that is inherited. Its userdata is at index. May raise. */
 void saros_inherit(lua_State *L, saros_task *task, const saros_task *from);
 void saros_disinherit(saros_task *task); /* it has ended */
+/* ---- stream_read.c -------------------------------------------------------------------------------------------- */
+
+/* The coroutine in which the task waited was closed, and the task's op is told now: it neither reads nor writes. */
+void saros_streams_forget(saros_task *task);
 
 /* ---- sync.c --------------------------------------------------------------------------------------------------- */
 

@@ -1045,6 +1045,20 @@ function Loop:default_exception_handler(context) end
 ---@return true
 function Loop:close() end
 
+-- ---- coroutines ----------------------------------------------------------------------------------------------------
+
+---Lua's coroutine library, whose coroutines may await inside tasks. saros.install() puts it over Lua's own.
+---@class saros.coroutinelib: coroutinelib
+local coroutines = {}
+saros.coroutine = coroutines
+
+---Raises err in the coroutine (or what wrap has made) where it yielded; returns as resume does.
+---@async
+---@param co thread|function
+---@param err any
+---@return boolean ok, any ...
+function coroutines.throw(co, err) end
+
 -- ---- the simulated world -------------------------------------------------------------------------------------------
 
 ---The world of the driver sim, which a script can change while it runs.

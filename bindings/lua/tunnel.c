@@ -1,0 +1,424 @@
+/* tunnel.c: coroutines of the script's own, whose awaits suspend the whole task: what `yield from` is in Python.
+ *
+ * Owns resume, wrap, yield and throw of saros.coroutine (coroutine.c has the rest). This is the only other place that
+ * yields or resumes. A resume of ours that comes back because the task was suspended by an await further in (and not by a coroutine.yield)
+ * yields its own coroutine as well, and so on outwards until the loop has the thread; when the task goes on, each of
+ * these resumes goes on in turn, from the outermost to the one that awaits. A plain yield only goes to the consumer.
+ *
+ * task->at is the innermost coroutine. A coroutine below the task's own that waits has a mark on top of its stack: how
+ * it waits. So everybody sees at a glance that it cannot be resumed now.
+ *
+ * Promises: a plain generator pays for a few comparisons. A body runs under a protected call inside its coroutine, so
+ * that <close> variables can await while an error unwinds it. A coroutine that waits may be closed or resumed by
+ * whoever has other means for that: nothing is left that points into it, and its task gets an error. */
+#include "bindings/lua/tunnel.h"
+
+enum { FAILED = -1 /* an error value is on top */, AWAITS = -2 /* the task is suspended */ };
+enum {
+    MOST_PROTECTED_TWICE = 4, /* levels of coroutines; deeper ones begin in a way that needs less of C's stack */
+    MOST_TRACED = 150         /* levels; Lua has about 190, and a message handler needs a few */
+};
+
+enum { SURE_ROOM = 12 /* stack slots that every C function has, and a coroutine that has yielded */ };
+enum { BELOW = 2, BELOW_DEEP = 3 /* arguments of a body: the handler, what is deep, the function */ };
+
+static const char leaf_mark, through_mark; /* on top of the stack of a coroutine: it awaits; one that it resumed does */
+static const char guard_key = 0, deep_key = 0; /* registry */
+
+bool saros_tunnel_waits(lua_State *co) {
+    if (lua_status(co) != LUA_YIELD || lua_gettop(co) == 0) return false;
+    const void *mark = lua_touserdata(co, -1);
+    return mark == &leaf_mark || mark == &through_mark;
+}
+
+void saros_tunnel_mark(lua_State *L) { lua_pushlightuserdata(L, (void *)&leaf_mark); }
+
+/* ---- the body, inside its coroutine --------------------------------------------------------------------------- */
+
+static int body_k(lua_State *co, int status, lua_KContext ctx) {
+    (void)ctx;
+    if (status != LUA_OK && status != LUA_YIELD) return lua_error(co);
+    return lua_gettop(co) - 1;
+}
+
+/* Stack: a message handler, the function, its arguments. */
+static int body(lua_State *co) { return body_k(co, lua_pcallk(co, lua_gettop(co) - 2, LUA_MULTRET, 1, 0, body_k), 0); }
+
+static int untraced_body(lua_State *co) {
+    return body_k(co, lua_pcallk(co, lua_gettop(co) - 2, LUA_MULTRET, 0, 0, body_k), 0);
+}
+
+static int deep_begin(lua_State *co) { return lua_yield(co, 0); }
+
+/* Pushes what stands between a protected call and the function of a deep coroutine: it yields once at the start, and so
+ * gives C's stack back that the call has taken. Then it calls in its own place. */
+static void push_deep(lua_State *L) {
+    static const char text[] = "local begin = ... return function(f, ...) begin() return f(...) end";
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &deep_key) == LUA_TFUNCTION) return;
+    lua_pop(L, 1);
+    if (luaL_loadbufferx(L, text, sizeof text - 1, "=coroutine", "t") != LUA_OK) lua_error(L);
+    lua_pushcfunction(L, deep_begin);
+    lua_call(L, 1, 1);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &deep_key);
+}
+
+/* Not yet begun? Lua's own status knows the same signs. */
+static bool is_fresh(lua_State *L, lua_State *co) {
+    lua_Debug ar;
+    return co != L && lua_gettop(co) == 1 && !lua_getstack(co, 0, &ar);
+}
+
+/* Puts the body below the function of a fresh coroutine. How many arguments of its own that takes; with the last one,
+ * it begins with a yield of its own. */
+static int protect(lua_State *L, const saros_lua *lua, lua_State *co) {
+    bool deep = lua->nested >= MOST_PROTECTED_TWICE;
+    if (deep) {
+        push_deep(L);
+        lua_xmove(L, co, 1);
+        lua_insert(co, 1);
+    }
+    lua_pushcfunction(co, lua->nested >= MOST_TRACED ? untraced_body : body);
+    lua_pushcfunction(co, saros_traceback);
+    lua_rotate(co, 1, 2);
+    return deep ? BELOW_DEEP : BELOW;
+}
+
+/* ---- resuming ------------------------------------------------------------------------------------------------- */
+
+/* Runs co on, with nargs arguments that are on its stack. task: the running one, if its awaits can pass through L. The
+ * number of results, which are on top of L now; or FAILED, or AWAITS. */
+static inline int run(lua_State *L, saros_lua *lua, saros_task *task, lua_State *co, int nargs) {
+    int results;
+    if (task != NULL) task->at = co;
+    lua->nested++;
+    int status = lua_resume(co, L, nargs, &results);
+    lua->nested--;
+    if (task != NULL) {
+        if (status == LUA_YIELD && task->suspended) return AWAITS;
+        task->at = L;
+        if (task->scope != NULL && task->scope->generator != NULL) saros_generator_detach(task, co);
+    }
+    if (status != LUA_OK && status != LUA_YIELD) {
+        lua_xmove(co, L, 1);
+        return FAILED;
+    }
+    if (results > SURE_ROOM && !lua_checkstack(L, results + 1)) {
+        lua_pop(co, results);
+        lua_pushliteral(L, "too many results to resume");
+        return FAILED;
+    }
+    lua_xmove(co, L, results);
+    return results;
+}
+
+static int fail(lua_State *L, const char *text) {
+    lua_pushstring(L, text);
+    return FAILED;
+}
+
+/* What is refused of the coroutine co, which is suspended and has something on its stack: NULL, nothing. */
+static const char *belongs(lua_State *L, lua_State *co) {
+    saros_lua *lua = saros_state(L);
+    if (saros_task_of(lua, co) != NULL) return "the coroutine of a task: its loop does";
+    if (saros_tunnel_waits(co)) return "non-suspended coroutine: it waits inside a task";
+    return NULL;
+}
+
+/* A coroutine that has something on its stack is fresh, or waits, or is not to be resumed at all. How many arguments are
+ * put below those of its function; or FAILED. */
+static int prepare(lua_State *L, const saros_lua *lua, lua_State *co) {
+    if (!lua_checkstack(co, SURE_ROOM)) return fail(L, "too many arguments to resume");
+    if (is_fresh(L, co)) return protect(L, lua, co);
+    const char *refused = lua_status(co) == LUA_YIELD ? belongs(L, co) : NULL;
+    if (refused == NULL) return 0;
+    lua_pushfstring(L, "cannot resume %s", refused);
+    return FAILED;
+}
+
+/* Resumes co with the nargs values on top of L. */
+static inline int advance(lua_State *L, saros_lua *lua, lua_State *co, int nargs) {
+    saros_task *task = saros_running_task(lua);
+    int         below = lua_gettop(co) > 0 ? prepare(L, lua, co) : 0;
+    if (below < 0) return FAILED;
+    if (nargs > SURE_ROOM && !lua_checkstack(co, nargs)) return fail(L, "too many arguments to resume");
+    if (task != NULL && (task->at != L || !lua_isyieldable(L))) task = NULL; /* its awaits cannot pass */
+    if (task != NULL && lua->generators > 0 && !saros_generator_attach(L, task, co))
+        return fail(L, "cannot resume here: a scope that is open in the coroutine belongs to another loop");
+    lua_xmove(L, co, nargs);
+    if (below != BELOW_DEEP) return run(L, lua, task, co, nargs + below);
+    int none;
+    lua->nested++;
+    int status = lua_resume(co, L, nargs + below, &none);
+    lua->nested--;
+    if (status == LUA_YIELD) return run(L, lua, task, co, 0);
+    lua_xmove(co, L, 1);
+    return FAILED;
+}
+
+/* The task goes on, and comes through here. Above the guard on the stack of L is the mark. */
+static int go_on(lua_State *L, saros_lua *lua, lua_State *co) {
+    saros_task *task = saros_running_task(lua);
+    if (task == NULL || (!task->suspended && task->at != L)) {
+        saros_task_lost(L);
+        luaL_error(L, "the coroutine of a task can only be resumed by its loop");
+    }
+    if (L != task->co) lua_pop(L, 1);
+    const void *mark = saros_tunnel_waits(co) ? lua_touserdata(co, -1) : NULL;
+    if (mark == &leaf_mark) {
+        lua_pop(co, 1);
+        task->suspended = false;
+    } else if (mark == NULL) {
+        task->suspended = false;
+        task->at = L;
+        saros_streams_forget(task);
+        return fail(L, "the coroutine was closed while it waited");
+    }
+    int n = run(L, lua, task, co, 0);
+    if (n == FAILED && lua_status(co) == LUA_YIELD) { /* C's stack has no room here for what it had before */
+        task->suspended = false;
+        saros_tunnel_cut(task, L);
+    }
+    return n;
+}
+
+/* An await further in has suspended the task: so is this coroutine. The guard notices if it is left some other way. */
+static int pass_on(lua_State *L, saros_task *task, bool guarded, lua_KFunction k) {
+    if (!guarded) {
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &guard_key);
+        lua_toclose(L, -1);
+    }
+    if (L != task->co) lua_pushlightuserdata(L, (void *)&through_mark);
+    return lua_yieldk(L, 0, 1, k);
+}
+
+/* ---- resume, wrap, throw -------------------------------------------------------------------------------------- */
+
+/* Lua's own words for it say less. */
+static void explain_depth(lua_State *L) {
+    if (lua_type(L, -1) != LUA_TSTRING || strcmp(lua_tostring(L, -1), "C stack overflow") != 0) return;
+    lua_pop(L, 1);
+    lua_pushliteral(L, "C stack overflow (coroutines that resume coroutines, too many levels: Lua has about 190)");
+}
+
+static int resume_k(lua_State *L, int status, lua_KContext ctx);
+
+static int resumed(lua_State *L, saros_lua *lua, int n, bool guarded) {
+    if (n == AWAITS) return pass_on(L, saros_running_task(lua), guarded, resume_k);
+    if (n == FAILED) {
+        if (saros_is_own_cancel(L, -1)) return lua_error(L);
+        explain_depth(L);
+        saros_untrace(L);
+        n = 1;
+    } else {
+        lua_pushboolean(L, 1);
+        lua_insert(L, -n - 1);
+        return n + 1;
+    }
+    lua_pushboolean(L, 0);
+    lua_insert(L, -2);
+    return 2;
+}
+
+static int resume_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_lua *lua = saros_state(L);
+    (void)status, (void)ctx;
+    return resumed(L, lua, go_on(L, lua, lua_tothread(L, 1)), true);
+}
+
+static int resume(lua_State *L) {
+    saros_lua *lua = saros_state(L);
+    lua_State *co = saros_check_coroutine(L);
+    return resumed(L, lua, advance(L, lua, co, lua_gettop(L) - 1), false);
+}
+
+static int wrapped_k(lua_State *L, int status, lua_KContext ctx);
+
+/* The error on top goes to the caller as Lua's own wrap gives it: the coroutine is closed, and texts say where. */
+static int raise_wrapped(lua_State *L, lua_State *co) {
+    int status = lua_status(co);
+    if (status != LUA_OK && status != LUA_YIELD) {
+        bool traced = saros_traced(L, -1);
+        saros_close_thread(co, L); /* again where it failed before: the error is still that one, or a later one */
+        lua_xmove(co, L, 1);
+        if (traced) {
+            lua_insert(L, -2);
+            saros_retrace(L, -2);
+            saros_retrace_resumed(L);
+        }
+        lua_remove(L, -2);
+    }
+    if (saros_is_own_cancel(L, -1)) return lua_error(L);
+    explain_depth(L);
+    if (lua_type(L, -1) != LUA_TSTRING || status == LUA_ERRMEM) return lua_error(L);
+    bool traced = saros_traced(L, -1);
+    if (traced) lua_insert(L, -2);
+    luaL_where(L, 1);
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+    if (traced) {
+        lua_insert(L, -2);
+        saros_retrace(L, -2);
+        saros_retrace_resumed(L);
+    }
+    return lua_error(L);
+}
+
+static int wrapped_done(lua_State *L, saros_lua *lua, lua_State *co, int n, bool guarded) {
+    if (n >= 0) return n;
+    if (n == AWAITS) return pass_on(L, saros_running_task(lua), guarded, wrapped_k);
+    return raise_wrapped(L, co);
+}
+
+static int wrapped_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_lua *lua = saros_state(L);
+    lua_State *co = lua_tothread(L, lua_upvalueindex(2));
+    (void)status, (void)ctx;
+    return wrapped_done(L, lua, co, go_on(L, lua, co), true);
+}
+
+static int wrapped(lua_State *L) {
+    saros_lua *lua = saros_state(L);
+    lua_State *co = lua_tothread(L, lua_upvalueindex(2));
+    return wrapped_done(L, lua, co, advance(L, lua, co, lua_gettop(L)), false);
+}
+
+static int wrap(lua_State *L) {
+    saros_coroutine_create(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, -2);
+    lua_pushcclosure(L, wrapped, 2);
+    return 1;
+}
+
+static int yield_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_lua *lua = (saros_lua *)ctx;
+    (void)status;
+    if (lua->thrown_into != L) return lua_gettop(L);
+    lua->thrown_into = NULL;
+    return lua_error(L);
+}
+
+static int yield(lua_State *L) {
+    saros_lua  *lua = saros_state(L);
+    saros_task *task = saros_running_task(lua);
+    if (task != NULL && task->co == L)
+        return luaL_error(L, "attempt to yield outside a generator: a task gives way with saros.sleep(0), and waits "
+                             "with saros.await");
+    return lua_yieldk(L, lua_gettop(L), (lua_KContext)lua, yield_k);
+}
+
+/* Does the suspended coroutine wait in the function above? Only that can raise. */
+static bool yields(lua_State *co) {
+    lua_Debug ar;
+    if (lua_gettop(co) != 0 || !lua_getstack(co, 0, &ar)) return false;
+    lua_getinfo(co, "f", &ar);
+    bool ours = lua_tocfunction(co, -1) == yield;
+    lua_pop(co, 1);
+    return ours;
+}
+
+/* coroutine.throw(co, err): raises err in it where it yielded. Returns as resume does. */
+static int throw_into(lua_State *L) {
+    saros_lua *lua = saros_state(L);
+    if (lua_tocfunction(L, 1) == wrapped) { /* what wrap has made */
+        lua_getupvalue(L, 1, 2);
+        lua_replace(L, 1);
+    }
+    lua_State *co = saros_check_coroutine(L);
+    lua_settop(L, 2);
+    if (is_fresh(L, co)) { /* as if raised before its first line: it has ended */
+        lua_settop(co, 0);
+        return resumed(L, lua, FAILED, false);
+    }
+    if (lua_status(co) != LUA_YIELD || saros_tunnel_waits(co) || saros_task_of(lua, co) != NULL)
+        return resumed(L, lua, advance(L, lua, co, 1), false); /* says why not */
+    if (!yields(co)) {
+        fail(L, "cannot throw into a coroutine that has not yielded by saros.coroutine.yield");
+        return resumed(L, lua, FAILED, false);
+    }
+    lua->thrown_into = co;
+    int n = advance(L, lua, co, 1);
+    lua->thrown_into = NULL;
+    return resumed(L, lua, n, false);
+}
+
+/* ---- looking along the chain ---------------------------------------------------------------------------------- */
+
+/* The coroutine that a function of ours on top of L's stack has resumed; NULL: it is another function. */
+static lua_State *inner_of(lua_State *L) {
+    lua_Debug  ar;
+    lua_State *co = NULL;
+    if (!lua_checkstack(L, 2) || !lua_getstack(L, 0, &ar)) return NULL;
+    lua_getinfo(L, "f", &ar);
+    lua_CFunction f = lua_tocfunction(L, -1);
+    if (f == wrapped) {
+        lua_getupvalue(L, -1, 2);
+        co = lua_tothread(L, -1);
+        lua_pop(L, 1);
+    } else if ((f == resume || f == throw_into) && lua_getlocal(L, &ar, 1) != NULL) {
+        co = lua_tothread(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return co;
+}
+
+/* The next coroutine inwards from L, one of the task's own chain; NULL: it is the innermost. */
+lua_State *saros_tunnel_inner(const saros_task *task, lua_State *L) { return L == task->at ? NULL : inner_of(L); }
+
+saros_task *saros_tunnel_task(const saros_lua *lua, const lua_State *L, lua_State **outer) {
+    for (saros_rt *rt = lua->loops; rt != NULL; rt = rt->next)
+        for (saros_task *task = rt->first; task != NULL; task = task->next) {
+            if (task->co == NULL || task->at == task->co || rt->task == task) continue;
+            for (lua_State *co = task->co, *next; (next = saros_tunnel_inner(task, co)) != NULL; co = next)
+                if (next == L) {
+                    if (outer != NULL) *outer = co;
+                    return task;
+                }
+        }
+    return NULL;
+}
+
+/* ---- closing -------------------------------------------------------------------------------------------------- */
+
+/* Closes all coroutines that the task has inside of L, from the innermost on. */
+void saros_tunnel_cut(saros_task *task, lua_State *L) {
+    lua_State *co = saros_tunnel_inner(task, L);
+    if (co != NULL) {
+        saros_tunnel_cut(task, co);
+        while (task->scope != NULL && task->scope->generator != NULL && saros_generator_is(task->scope->generator, co))
+            saros_scope_leave(task->scope);
+        task->rt->lua->cutting++;
+        if (saros_close_thread(co, L) != LUA_OK)
+            saros_complain(task->rt, "a <close> variable failed in a coroutine that was closed: %s",
+                           lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : "error object is not a string");
+        task->rt->lua->cutting--;
+        lua_settop(co, 0);
+    }
+    task->at = L;
+}
+
+/* A frame that passed an await on is being left: by its own return, or with its coroutine. */
+static int guard_closed(lua_State *L) {
+    saros_lua  *lua = saros_state(L);
+    saros_task *task = saros_running_task(lua);
+    if (lua->cutting > 0 || (task != NULL && task->at == L)) return 0;
+    task = saros_tunnel_task(lua, L, NULL);
+    if (task == NULL) task = saros_task_of(lua, L);
+    if (task == NULL || task == saros_running_task(lua)) return 0;
+    saros_wait_unlink(&task->wait);
+    saros_cancel(task->rt->loop, &task->op);
+    saros_tunnel_cut(task, L);
+    return 0;
+}
+
+const luaL_Reg saros_tunnel_functions[] = {
+    {"resume", resume}, {"wrap", wrap}, {"yield", yield}, {"throw", throw_into}, {NULL, NULL}};
+
+void saros_open_tunnel(lua_State *L) {
+    saros_type_make(L, SAROS_T_TUNNEL, "saros.tunnel", NULL,
+                    (const luaL_Reg[]){{"__close", guard_closed}, {NULL, NULL}});
+    saros_new(L, saros_state_slow(L), SAROS_T_TUNNEL, 1, 0);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &guard_key);
+}
