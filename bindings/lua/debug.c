@@ -36,7 +36,7 @@ static int report_slow_step(lua_State *L) {
     saros_push_task_label(L, task);
     lua_pushfstring(L, "task %s ran for %s s without giving way", lua_tostring(L, -1), took);
     if (step->status == LUA_YIELD) {
-        luaL_traceback(L, task->co, NULL, 0);
+        saros_push_traceback(L, task);
         lua_pushfstring(L, "%s; that ended at\n%s", lua_tostring(L, -2), lua_tostring(L, -1));
     } else {
         lua_pushliteral(L, ", and has ended");
