@@ -158,7 +158,7 @@ void saros_clock_release(saros_clock *clock) {
 void saros_clock_hold(saros_clock *clock) { clock->needed++; }
 
 void saros_task_set_clock(lua_State *L, saros_task *task, int index) {
-    saros_clock *clock = lua_touserdata(L, index), *before = saros_task_clock(task);
+    saros_clock *clock = saros_check_clock(L, index, task->rt, "saros.spawn"), *before = saros_task_clock(task);
     if (clock->needed == 0) {
         lua_pushvalue(L, index);
         saros_anchor(L, task->rt, clock);
@@ -297,7 +297,8 @@ static int clock_tostring(lua_State *L) {
 
 static int clock_gc(lua_State *L) {
     saros_clock *clock = saros_check(L, 1, SAROS_T_CLOCK);
-    if (clock->rt == NULL) return 0;
+    if (clock->rt == NULL || clock->needed > 0)
+        return 0; /* the state is closed, and its loop's tasks are still to end */
     saros_abandon(clock->rt->loop, &clock->alarm);
     clock->rt->clocks[clock->place] = NULL;
     clock->rt = NULL;
@@ -308,7 +309,6 @@ static int clock_gc(lua_State *L) {
 static int set_clock(lua_State *L) {
     saros_task *task = saros_check(L, 1, SAROS_T_TASK);
     luaL_argcheck(L, task->rt != NULL && task->co == NULL, 1, "the task has begun");
-    saros_check_clock(L, 2, task->rt, "saros._set_clock");
     saros_task_set_clock(L, task, 2);
     lua_settop(L, 1);
     return 1;

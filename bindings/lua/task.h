@@ -282,7 +282,7 @@ static inline bool saros_tick_stop(saros_loop *loop, saros_tick *tick) {
     return tick->clock == NULL ? saros_timer_stop(loop, tick->op) : saros_tick_leave(loop, tick);
 }
 saros_clock *saros_check_clock(lua_State *L, int index, const saros_rt *rt, const char *what); /* raises */
-/* A task that has not begun follows this clock, a checked userdata at index, instead of its spawner's. The clock is kept
+/* A task that has not begun follows this clock, which is at index, instead of its spawner's. The clock is kept
  * alive until the task has ended. May raise, and then nothing has changed. */
 void saros_task_set_clock(lua_State *L, saros_task *task, int index);
 void saros_clock_hold(saros_clock *clock); /* one that is needed already, once more; until saros_clock_release */
