@@ -213,7 +213,7 @@ static void push_node(lua_State *L, saros_task *task, int depth) {
     memset(indent, ' ', sizeof indent);
     indent[STEP * (level + 2)] = 0;
     lua_pushliteral(L, "\n");
-    lua_pushlstring(L, indent, (size_t)(STEP * level));
+    lua_pushlstring(L, indent, (size_t)STEP * (size_t)level);
     saros_push_task_label(L, task);
     push_doing(L, task);
     push_trace(L, task, indent);
