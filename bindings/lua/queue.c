@@ -1,18 +1,23 @@
 /* queue.c: a queue between tasks, as asyncio's: bounded or not, with task_done, join and shutdown.
  *
- * Owns the items (a Lua table, user value 1, from head to tail) and those who wait.
+ * Owns the items (a Lua table, user value 1, from head to tail; of a priority queue a heap: queue_order.c) and those who
+ * wait.
  * Promises: FIFO for items, getters and putters; nobody barges past a waiter. An item or a place is promised to a
  * waiter when it is woken; until it runs the item stays where it is, and a waiter that is cancelled meanwhile hands the
  * promise on to the next: so nothing is lost, and no wake-up either (semantics 33, 37). After a shutdown what is left
  * can still be got. */
-#include "bindings/lua/sync.h"
+#include "bindings/lua/queue.h"
+
+enum order { FIRST_IN, LAST_IN, SMALLEST }; /* which item is taken first */
 
 typedef struct queue {
     lua_Integer   head, count, limit; /* limit 0: none */
     lua_Integer   promised_items, promised_places;
     lua_Integer   unfinished;
     saros_waiter *getters, *putters, *joiners;
+    lua_Integer   changes; /* of a heap, so far */
     saros_bound   loop;
+    uint8_t       order; /* enum order */
     bool          shut;
 } queue;
 
@@ -37,25 +42,73 @@ static void promise_place(queue *q) {
     saros_wake_first(&q->putters, 0);
 }
 
+/* The heap of the queue at index 1, whose table is on top. */
+static saros_order heap_of(lua_State *L, queue *q) {
+    lua_getiuservalue(L, 1, 2);
+    return (saros_order){.items = lua_gettop(L) - 1, .less = lua_gettop(L), .changes = &q->changes};
+}
+
 /* Stores the value at index; a waiting getter is promised it. Leaves the table of items on the stack. */
 static void store(lua_State *L, queue *q, int index) {
     lua_getiuservalue(L, 1, 1);
-    lua_pushvalue(L, index);
-    lua_rawseti(L, -2, q->head + q->count);
+    if (q->order == SMALLEST) {
+        saros_order heap = heap_of(L, q);
+        saros_order_put(L, &heap, q->count, index);
+    } else {
+        lua_pushvalue(L, index);
+        lua_rawseti(L, -2, q->head + q->count);
+    }
     q->count++;
     q->unfinished++;
     promise_item(q);
 }
 
-/* Pushes the oldest item, above the table of items; a waiting putter is promised its place. */
+/* Pushes the item whose turn it is, above the table of items; a waiting putter is promised its place. */
 static void fetch(lua_State *L, queue *q) {
     lua_getiuservalue(L, 1, 1);
-    lua_rawgeti(L, -1, q->head);
-    lua_pushnil(L);
-    lua_rawseti(L, -3, q->head);
+    if (q->order == FIRST_IN) {
+        lua_rawgeti(L, -1, q->head);
+        lua_pushnil(L);
+        lua_rawseti(L, -3, q->head);
+        q->head = q->count == 1 ? 1 : q->head + 1;
+    } else if (q->order == LAST_IN) { /* the head stays at 1 */
+        lua_rawgeti(L, -1, q->count);
+        lua_pushnil(L);
+        lua_rawseti(L, -3, q->count);
+    } else {
+        saros_order heap = heap_of(L, q);
+        saros_order_take(L, &heap, q->count);
+    }
     q->count--;
-    q->head = q->count == 0 ? 1 : q->head + 1;
     promise_place(q);
+}
+
+/* For a task that was chosen: if it fails the next one is, so that no wake-up is lost. */
+static int store_argument(lua_State *L) {
+    store(L, lua_touserdata(L, 1), 2);
+    return 0;
+}
+
+static int fetch_argument(lua_State *L) {
+    fetch(L, lua_touserdata(L, 1));
+    return 1;
+}
+
+static void store_or_hand_on(lua_State *L, queue *q) {
+    lua_pushcfunction(L, store_argument);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    if (lua_pcall(L, 2, 0, 0) == LUA_OK) return;
+    promise_place(q);
+    lua_error(L);
+}
+
+static void fetch_or_hand_on(lua_State *L, queue *q) {
+    lua_pushcfunction(L, fetch_argument);
+    lua_pushvalue(L, 1);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK) return;
+    promise_item(q);
+    lua_error(L);
 }
 
 static int shut_down(lua_State *L) { return saros_fail(L, SAROS_ESHUTDOWN, "the queue was shut down"); }
@@ -76,7 +129,8 @@ static int put_k(lua_State *L, int status, lua_KContext ctx) {
         return saros_raise_cancelled(L, task);
     }
     if (q->shut) return shut_down(L);
-    store(L, q, 2);
+    if (q->putters != NULL || q->order == SMALLEST) store_or_hand_on(L, q);
+    else store(L, q, 2);
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -123,7 +177,8 @@ static int get_k(lua_State *L, int status, lua_KContext ctx) {
         return saros_raise_cancelled(L, task);
     }
     if (q->count == 0) return shut_down(L); /* shutdown(true) has thrown it away */
-    fetch(L, q);
+    if (q->order == SMALLEST) fetch_or_hand_on(L, q);
+    else fetch(L, q);
     return 1;
 }
 
@@ -202,6 +257,7 @@ static int shutdown(lua_State *L) {
         q->unfinished -= q->count < q->unfinished ? q->count : q->unfinished;
         q->count = 0;
         q->head = 1;
+        q->changes++;
         if (q->unfinished == 0) saros_wake_all(&q->joiners, 0);
     }
     q->shut = true;
@@ -227,15 +283,30 @@ static int full(lua_State *L) {
     return 1;
 }
 
-/* saros.queue([n]): at most n items; none or 0: as many as memory holds */
-static int queue_new(lua_State *L) {
+static int make(lua_State *L, enum order order) {
     lua_Integer limit = luaL_optinteger(L, 1, 0);
     luaL_argcheck(L, limit >= 0, 1, "a limit of 0 (none) or more expected");
-    queue *q = saros_new(L, saros_state(L), SAROS_T_QUEUE, sizeof *q, 1);
+    queue *q = saros_new(L, saros_state(L), SAROS_T_QUEUE, sizeof *q, order == SMALLEST ? 2 : 1);
     q->limit = limit;
     q->head = 1;
+    q->order = (uint8_t)order;
     lua_createtable(L, limit > 0 && limit < 64 ? (int)limit : 4, 0);
     lua_setiuservalue(L, -2, 1);
+    return 1;
+}
+
+/* saros.queue([n]): at most n items; none or 0: as many as memory holds */
+static int queue_new(lua_State *L) { return make(L, FIRST_IN); }
+
+static int lifo_new(lua_State *L) { return make(L, LAST_IN); }
+
+/* saros.priority_queue([n[, less]]): the smallest item first, by < or by less(a, b), as table.sort has it */
+static int priority_new(lua_State *L) {
+    lua_settop(L, 2);
+    if (!lua_isnil(L, 2)) luaL_checktype(L, 2, LUA_TFUNCTION);
+    make(L, SMALLEST);
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, -2, 2);
     return 1;
 }
 
@@ -245,7 +316,8 @@ void saros_open_queue(lua_State *L) {
                                        {"join", join},       {"shutdown", shutdown}, {"size", size},
                                        {"empty", empty},     {"full", full},         {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__len", size}, {"__await", get}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"queue", queue_new}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"queue", queue_new}, {"lifo_queue", lifo_new}, {"priority_queue", priority_new}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_QUEUE, "saros.queue", methods, meta);
     saros_add(L, functions);
 }

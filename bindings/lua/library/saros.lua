@@ -631,6 +631,17 @@ local Queue = {}
 ---@return saros.queue
 function saros.queue(n) end
 
+---A queue that gives what was put last.
+---@param n? integer
+---@return saros.queue
+function saros.lifo_queue(n) end
+
+---A queue that gives the smallest, by `<` or by less; of equal ones that which was put first.
+---@param n? integer
+---@param less? fun(a: any, b: any): boolean
+---@return saros.queue
+function saros.priority_queue(n, less) end
+
 ---Waits for a place.
 ---@async
 ---@param value any
@@ -721,9 +732,7 @@ function Sender:send(value) end
 function Sender:try_send(value) end
 
 ---One more sender, which counts by itself.
----@return saros.sender?
----@return string? message
----@return string? code "ECLOSED"
+---@return saros.sender
 function Sender:clone() end
 
 ---Closes this end; when all senders are closed receivers come to the end.
@@ -748,9 +757,7 @@ function Receiver:try_receive() end
 function Receiver:items() end
 
 ---One more receiver, which counts by itself.
----@return saros.receiver?
----@return string? message
----@return string? code "ECLOSED"
+---@return saros.receiver
 function Receiver:clone() end
 
 ---Closes this end; when all receivers are closed sends fail.
