@@ -77,10 +77,11 @@ saros_time saros_net_next(const saros_net *net) { return net->on_the_way > 0 ? n
 
 /* ---- the life of a socket ------------------------------------------------------------------------------------- */
 
-/* There is room in `changed` for every socket, so noting never fails. */
+/* Room in `changed` for one socket more, so that noting never fails: each is there once at most, and once more among
+ * those that the look that runs has left for the next; and the places of those that are closed stay until it ends. */
 static bool reserve_change(saros_net *net) {
-    void *changed =
-        grow(net, net->changed, &net->changes_room, net->count + 1, sizeof *net->changed); /* NOLINT: pointers */
+    uint32_t need = net->changes + 2 * (net->count + 1);
+    void    *changed = grow(net, net->changed, &net->changes_room, need, sizeof *net->changed); /* NOLINT: pointers */
     if (changed != NULL) net->changed = changed;
     return changed != NULL;
 }

@@ -121,7 +121,7 @@ static int read_word(saros_net *net, reading *seen, const char *word, size_t len
         if (value != NULL) why = read_luck(&net->luck[which], value + 1, size);
     } else if (given == &seen->calm) {
         if (value == NULL || !read_decimal(value + 1, size, &millionths)) why = "expected calm=SECONDS";
-        net->calm_at = (saros_time)millionths * 1000;
+        net->calm_at = millionths < SAROS_FOREVER / 1000 ? (saros_time)millionths * 1000 : SAROS_FOREVER;
     } else if (value != NULL) {
         why = "takes no number";
     }

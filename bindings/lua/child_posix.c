@@ -28,7 +28,10 @@
 #include "bindings/lua/child.h"
 #include "bindings/lua/child_calls.h"
 
-enum { KEEP = 64 * 1024 }; /* bytes of a child's output */
+enum {
+    KEEP = 64 * 1024,   /* bytes of a child's output */
+    LONGEST_WAIT = 3600 /* seconds at a time: what time_t and the system can take is not the same everywhere */
+};
 
 #ifdef SAROS_MAXRSS_IN_BYTES
 enum { PEAK_UNIT = 1 };
@@ -229,6 +232,7 @@ saros_child *saros_child_wait(saros_child **children, size_t count, double secon
             if (look(children[i])) return children[i];
         double left = until - saros_child_clock();
         if (left <= 0) break;
+        if (left > LONGEST_WAIT) left = LONGEST_WAIT; /* we look again, and wait on */
         FD_ZERO(&readable);
         for (size_t i = 0; i < count; i++) {
             if (children[i]->output < 0) continue;

@@ -205,6 +205,12 @@ describe("saros compare, a script that fails", function()
       end
    end)
 
+   it("may take as long as it likes", function()
+      local result, status = decoded("--timeout", "1e300", "--repeat", "1", "--drivers", "none", "-e", "")
+      assert.are.equal(0, status)
+      assert.are.same({}, result.failed)
+   end)
+
    it("may write without end: the last of it is kept", function()
       local result = decoded("--drivers", "none", "-e",
          "for i = 1, 50000 do print('line ' .. i, '\\xFF\\1') end io.stdout:flush() error('at last')")

@@ -18,6 +18,7 @@ static void a_list_of_faults_is_read_strictly(void **state) {
         {"completion,short=0.5,reset=1:3,calm=2.5", NULL},
         {"slow=0.000001,chaos,early=1.000000", NULL},
         {"calm=0", NULL},
+        {"calm=10000000000", NULL}, /* never, on this clock */
         {"", "no fault \"\"; known: readiness completion chaos calm short slow refused reset blackhole emfile "
              "late-timers clock-jump lost-cancel shuffle spurious early"},
         {"shorts", "no fault \"shorts\"; known: readiness completion"},

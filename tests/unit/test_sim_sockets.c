@@ -176,6 +176,26 @@ ON_BOTH(what_came_before_a_reset_can_be_read) {
     pair_close(w, &p);
 }
 
+/* Each sends: what the others' sends have made new meanwhile is for the next look, and there has to be room for it. */
+ON_BOTH(all_sockets_may_have_news_at_a_time) {
+    enum { PAIRS = 15 }; /* with the listener, one socket less than the first room is for */
+    saros_handle  listener = {0}, ends[2 * PAIRS] = {0};
+    told          sends[2 * PAIRS] = {0}, receives[2 * PAIRS] = {0};
+    char          got[2 * PAIRS];
+    saros_address address;
+    listen_at(w, &listener, &address, SAROS_UNIX);
+    for (int i = 0; i < 2 * PAIRS; i += 2) {
+        assert_result(perform(w, SAROS_OP_CONNECT, &ends[i], &address, 0), 0);
+        assert_result(perform(w, SAROS_OP_ACCEPT, &listener, &ends[i + 1], 0), 0);
+    }
+    for (int i = 0; i < 2 * PAIRS; i++) start(w, &sends[i], SAROS_OP_SEND, &ends[i], "x", 1);
+    for (int i = 0; i < 2 * PAIRS; i++) assert_int_equal(await(w, &sends[i]), 1);
+    for (int i = 0; i < 2 * PAIRS; i++) start(w, &receives[i], SAROS_OP_RECV, &ends[i], &got[i], 1);
+    for (int i = 0; i < 2 * PAIRS; i++) assert_int_equal(await(w, &receives[i]), 1);
+    for (int i = 0; i < 2 * PAIRS; i++) close_now(w, &ends[i]);
+    close_now(w, &listener);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         BARE_TEST(a_completion_kernel_has_the_buffer_until_the_op_ends),
@@ -187,6 +207,7 @@ int main(void) {
         BARE_TEST(an_end_is_said_once),
         BARE_TEST(bytes_that_nobody_read_make_a_close_a_reset),
         BARE_TEST(what_came_before_a_reset_can_be_read),
+        BARE_TEST(all_sockets_may_have_news_at_a_time),
     };
     return cmocka_run_group_tests_name("sim_sockets", tests, NULL, NULL);
 }
