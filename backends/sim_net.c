@@ -220,6 +220,7 @@ static void repeat(saros_net *net, saros_segment segment) {
     saros_time pause = (opens ? SAROS_SECOND : SAROS_SECOND / 5) << segment.tries;
     if (segment.tries++ == (opens ? SYN_TRIES : TRIES)) {
         fail(net, opens ? segment.to : segment.to->peer, SAROS_ETIMEDOUT);
+        saros_net_changed(net, segment.to); /* see turn_away */
         return;
     }
     segment.at = net->clock + (pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE);
@@ -274,6 +275,7 @@ static void turn_away(saros_net *net, const saros_segment *segment) {
     bool          opens = segment->kind == SAROS_SEGMENT_SYN || segment->kind == SAROS_SEGMENT_OPEN;
     if (opens) fail(net, to, SAROS_ECONNREFUSED);
     if (to->peer != NULL) fail(net, to->peer, SAROS_ECONNRESET);
+    saros_net_changed(net, to); /* whose cancel came too late because of this need not wait for it any more */
 }
 
 void saros_net_deliver(saros_net *net) {
@@ -332,7 +334,10 @@ static int source(saros_net *net, saros_address *target, saros_address *name, ui
     *other = saros_world_whose(net, net->here, target);
     if (*other == SAROS_SIM_ANY) return SAROS_EHOSTUNREACH;
     saros_world_address(net->here, target->family, name);
-    if (is_loopback(target)) *name = *target;
+    if (is_loopback(target)) {
+        *name = *target;
+        if (target->family == SAROS_INET) memcpy(name->at.ip, "\x7f\0\0\1", 4); /* also to 127.0.0.2: as Linux does */
+    }
     name->port = free_port(net, net->here, *name);
     return name->port > 0 ? 0 : SAROS_EADDRNOTAVAIL;
 }

@@ -223,6 +223,18 @@ describe("saros compare, a script that fails", function()
       assert.is_true(#text < 1000)
    end)
 
+   it("leaves an older picture as it is where the comparison is interrupted", function()
+      if not io.open("/proc/self/stat") then return end
+      local picture, _ <close> = kit.temporary("older")
+      local script, _ <close> = kit.temporary([[
+         local parent = io.open("/proc/self/stat"):read("a"):match("^%d+ %(.*%) %a (%d+)")
+         os.execute("kill -INT " .. parent)
+         while true do end]])
+      local _, _, code = compare("--plot", picture, script)
+      assert.are.equal(130, code)
+      assert.are.equal("older", kit.slurp(picture))
+   end)
+
    it("leaves nothing behind where the comparison is interrupted; exit 130", function()
       if not io.open("/proc/self/stat") then return end
       local log, _ <close> = kit.temporary()

@@ -390,6 +390,27 @@ static void on_another_driver_there_is_no_world(void **state) {
     assert_null(saros_sim_host_at(w->loop, 0));
 }
 
+/* A cancel that was too late, because of bytes that were on the way, is heard when these are turned away. */
+static void a_cancel_does_not_wait_for_what_was_turned_away(void **state) {
+    static const char *const kernels[] = {"lost-cancel=1", "completion,lost-cancel=1"};
+    world                   *w = *state;
+    for (int i = 0; i < 2; i++) {
+        pair p;
+        told receive = {0};
+        char got[3];
+        sim_open(w, kernels[i], 1);
+        two_hosts(w, &p);
+        start(w, &receive, SAROS_OP_RECV, &p.server, got, 3);
+        send_all(w, &p.client, "abc", 3);
+        assert_result(saros_sim_link(w->loop, "a", "b", SAROS_SIM_REFUSED), 0);
+        saros_cancel(w->loop, &receive.op);
+        assert_int_equal(saros_sim_happened(w->loop, "lost-cancel"), 1);
+        assert_result(await(w, &receive), SAROS_ECANCELED);
+        pair_close(w, &p);
+        world_close(w);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         BARE_TEST(a_host_has_addresses_that_others_see),
@@ -413,6 +434,7 @@ int main(void) {
         BARE_TEST(of_two_rules_the_later_holds),
         BARE_TEST(calm_heals_every_link),
         BARE_TEST(on_another_driver_there_is_no_world),
+        BARE_TEST(a_cancel_does_not_wait_for_what_was_turned_away),
     };
     return cmocka_run_group_tests_name("sim_net", tests, NULL, NULL);
 }

@@ -122,6 +122,19 @@ ON_BOTH(any_address_is_our_own) {
     }
 }
 
+ON_BOTH(who_connects_to_a_loopback_address_is_127_0_0_1) {
+    saros_handle  listener = {0}, client = {0};
+    saros_address other = {.family = SAROS_INET, .at.ip = {127, 0, 0, 2}}, name;
+    char          text[SAROS_ADDRESS_TEXT];
+    assert_result(perform(w, SAROS_OP_LISTEN, &listener, &other, 0), 0);
+    assert_result(perform(w, SAROS_OP_CONNECT, &client, &other, 0), 0);
+    assert_result(perform(w, SAROS_OP_NAME, &client, &name, 0), 0);
+    saros_address_format(&name, text);
+    assert_memory_equal(text, "127.0.0.1:", 10);
+    close_now(w, &client);
+    close_now(w, &listener);
+}
+
 /* ---- ends --------------------------------------------------------------------------------------------------------- */
 
 ON_BOTH(an_end_is_said_once) {
@@ -204,6 +217,7 @@ int main(void) {
         BARE_TEST(a_full_queue_answers_nothing_or_refuses),
         BARE_TEST(when_all_ports_are_taken_it_is_told),
         BARE_TEST(any_address_is_our_own),
+        BARE_TEST(who_connects_to_a_loopback_address_is_127_0_0_1),
         BARE_TEST(an_end_is_said_once),
         BARE_TEST(bytes_that_nobody_read_make_a_close_a_reset),
         BARE_TEST(what_came_before_a_reset_can_be_read),

@@ -265,6 +265,11 @@ local function print_json(job, entries)
                          failed = failed, notes = json.list(job.notes)}), "\n")
 end
 
+local function picture_file(name, mode)
+   local file, why = io.open(name, mode)
+   return file or command.wrong("cannot write %s", why)
+end
+
 local function draw(job, entries, file)
    local charts = {}
    for _, figure in ipairs(FIGURES) do
@@ -309,16 +314,12 @@ local function main(words)
       show_output = options["show-output"], entries = chosen(options.drivers), notes = {}, uncounted = {},
    }
    job.script, job.name = command.script(options, words, at)
-   local picture, why
-   if options.plot then -- now, not after a minute
-      picture, why = io.open(options.plot, "wb")
-      if not picture then command.wrong("cannot write %s", why) end
-   end
+   if options.plot then picture_file(options.plot, "ab"):close() end -- now, not after a minute; an older one stays
    measure(job)
    local entries = working(job)
    evaluate(entries)
    if options.json then print_json(job, entries) else print_text(job, entries) end
-   if picture then draw(job, entries, picture) end
+   if options.plot then draw(job, entries, picture_file(options.plot, "wb")) end
    local code = #entries == 0 and 1 or 0
    for _, entry in ipairs(job.entries) do
       if entry.failed and entry.named then code = 1 end
