@@ -196,7 +196,7 @@ static int parse(options *o) {
  * the collector its own times. A simulation is begun again without that, where it may be. */
 static void fix_addresses(const options *o) {
     const char *driver = o->driver != NULL ? o->driver : getenv("SAROS_DRIVER");
-    if (driver == NULL || strcmp(driver, "sim") != 0) return;
+    if (driver == NULL || strncmp(driver, "sim", 3) != 0 || (driver[3] != 0 && driver[3] != ',')) return;
 #ifdef SAROS_HAVE_PERSONALITY
     int before = personality(0xffffffff);
     if (before == -1 || (before & ADDR_NO_RANDOMIZE) || personality((unsigned)before | ADDR_NO_RANDOMIZE) == -1) return;

@@ -205,6 +205,12 @@ describe("a run in a simulated world", function()
       has(output, "\n12.500000      resume   task-1 timer -> 0\n")
    end)
 
+   it("is the same where sim is the first of several drivers that may be used", function()
+      local _, alone = run("--trace", "-e", "print({})")
+      local _, listed = kit.run("--driver", "sim,poll", "--trace", "-e", "print({})")
+      same(alone, listed)
+   end)
+
    it("says in its trace's first line whether it fixes the order of tables, and does so then, and the collector's times too", function()
       local first = trace("tables", "--seed", "1")
       local line = first:match("^[^\n]*")
