@@ -37,11 +37,12 @@ static uint32_t add_edges(saros_graph *graph) {
     for (uint32_t i = 0; i < graph->count; i++) {
         saros_task   *task = graph->nodes[i].task, *owner = saros_lock_owner_of(task);
         saros_waiter *first = task->is.waiters, *waiter = first;
-        uint32_t      from, to = owner != NULL ? find(graph, owner) : SAROS_NOBODY;
+        uint32_t      to = owner != NULL ? find(graph, owner) : SAROS_NOBODY;
         if (to != SAROS_NOBODY) add_edge(graph, i, to), all++;
         for (; waiter != NULL; waiter = waiter->next != first ? waiter->next : NULL) {
             const saros_task *who = saros_waiting_task(waiter);
-            if (who != NULL && (from = find(graph, who)) != SAROS_NOBODY) add_edge(graph, from, i), all++;
+            const uint32_t    from = who != NULL ? find(graph, who) : SAROS_NOBODY;
+            if (from != SAROS_NOBODY) add_edge(graph, from, i), all++;
         }
     }
     return all;
@@ -243,10 +244,11 @@ static uint32_t not_shown(const saros_graph *graph, uint32_t i) {
 
 /* The part of the tree below root. Where everybody waits for somebody it is a cycle: who was shown is not shown again. */
 static void show_tree(printer *p, uint32_t root) {
-    uint32_t at = root, next;
+    uint32_t at = root;
     int      depth = 0;
     show(p, root, 0);
     for (;;) {
+        uint32_t next;
         if ((next = not_shown(&p->graph, p->graph.nodes[at].child)) != SAROS_NOBODY) {
             depth++;
         } else {

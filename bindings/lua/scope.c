@@ -29,8 +29,9 @@ typedef struct owner {
     const saros_scope *scope; /* NULL: a task */
 } owner;
 
-/* The outermost cancelled thing that the task can see from this scope past no shield: that one unwinds it in one go. From the scope of
- * the group that the task is a child of the way leads on outwards from where that group was opened (semantics 48). */
+/* The outermost cancelled thing that the task can see from this scope past no shield: that one unwinds it in one go.
+ * From the scope of the group that the task is a child of the way leads on outwards from where that group was opened
+ * (semantics 48). */
 static owner canceller(const saros_task *task, const saros_scope *scope) {
     owner found = {NULL, 0, NULL};
     for (; task != NULL; task = scope->task) {
@@ -260,21 +261,12 @@ void saros_scope_enter(saros_scope *scope, saros_task *task) {
     task->scope = scope;
 }
 
-/* What was opened with a function is left when that ends, and not before. */
-void saros_scope_leave_inner(saros_scope *scope) {
-    for (saros_scope *inner = scope->task->scope, *next; inner != scope; inner = next) {
-        next = inner->parent;
-        if (inner->bare) saros_scope_leave(inner);
-    }
-}
-
-/* Takes it out of its task's chain, wherever it stands there, together with what is bare inside. */
-void saros_scope_leave(saros_scope *scope) {
-    saros_loop *loop = scope->rt->loop;
-    saros_task *task = scope->task;
-    saros_scope_leave_inner(scope);
-    if (scope->group != NULL) saros_group_over(scope->group);
+/* Takes it out of its task's chain, wherever it stands there. */
+static void leave_one(saros_scope *scope) {
+    saros_loop   *loop = scope->rt->loop;
+    saros_task   *task = scope->task;
     saros_scope **link = &task->scope;
+    if (scope->group != NULL) saros_group_over(scope->group);
     while (*link != scope) link = &(*link)->parent;
     *link = scope->parent;
     scope->left = true;
@@ -288,6 +280,19 @@ void saros_scope_leave(saros_scope *scope) {
     scope->parent = NULL;
     scope->released = true;
     if (saros_tick_stop(loop, &scope->tick) && scope->tasks == 0) free_scope(loop, scope);
+}
+
+/* What was opened with a function is left when that ends, and not before. */
+void saros_scope_leave_inner(saros_scope *scope) {
+    for (saros_scope *inner = scope->task->scope, *next; inner != scope; inner = next) {
+        next = inner->parent;
+        if (inner->bare) leave_one(inner);
+    }
+}
+
+void saros_scope_leave(saros_scope *scope) {
+    saros_scope_leave_inner(scope);
+    leave_one(scope);
 }
 
 static void free_host_scope(saros_scope *scope) {

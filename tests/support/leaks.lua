@@ -4,7 +4,7 @@
 --
 -- Owns nothing. Promises: a case fails where it leaves a live task, an open stream or listener, a timer or another
 -- operation in flight, or a descriptor that was not open before. Gives the loop a few turns first, because a close is
--- told a turn later.
+-- told a turn later. Tasks that were left are cancelled then, so that one case is blamed and not all that follow.
 
 local saros = require "saros"
 local found, lfs = pcall(require, "lfs")
@@ -17,12 +17,12 @@ local function descriptors() -- how many are open; 0 where the system does not t
    return count
 end
 
-local function others() -- the live tasks besides the one that runs the specs
-   local names = {}
+local function others() -- the live tasks besides the one that runs the specs, and their names
+   local tasks, names = {}, {}
    for _, task in ipairs(saros.all_tasks()) do
-      if task ~= saros.current_task() then names[#names + 1] = tostring(task) end
+      if task ~= saros.current_task() then tasks[#tasks + 1], names[#names + 1] = task, tostring(task) end
    end
-   return names
+   return tasks, names
 end
 
 -- Turns first; then, because a finished close or a collected stream may need the kernel, a few milliseconds.
@@ -47,8 +47,9 @@ return function(before_each, after_each)
          local now_pending, now_streams = saros._pending()
          return #others() == 0 and now_pending <= pending and now_streams <= streams and descriptors() <= open
       end)
-      local left = others()
-      assert(#left == 0, "tasks were left behind: " .. table.concat(left, ", "))
+      local left, names = others()
+      for _, task in ipairs(left) do task:cancel() end
+      assert(#left == 0, "tasks were left behind: " .. table.concat(names, ", "))
       local now_pending, now_streams = saros._pending()
       assert(now_streams <= streams, ("%d streams were left open"):format(now_streams - streams))
       assert(now_pending <= pending, ("%d operations were left in flight"):format(now_pending - pending))
