@@ -264,13 +264,12 @@ void saros_scope_enter(saros_scope *scope, saros_task *task) {
 /* Takes it out of its task's chain, wherever it stands there. */
 static void leave_one(saros_scope *scope) {
     saros_loop   *loop = scope->rt->loop;
-    saros_task   *task = scope->task;
-    saros_scope **link = &task->scope;
+    saros_scope **link = &scope->task->scope;
     if (scope->group != NULL) saros_group_over(scope->group);
-    while (*link != scope) link = &(*link)->parent;
+    while (*link != scope) link = &(*link)->parent; /* NOLINT(clang-analyzer-core.NullDereference): it is in there */
     *link = scope->parent;
     scope->left = true;
-    task->raised = 0;
+    scope->task->raised = 0;
     if (scope->object != NULL) {
         *scope->object = (saros_scope_object){NULL, scope->cancelled, scope->expired};
         saros_drop(scope->rt, (const char *)scope + 2);
@@ -283,7 +282,7 @@ static void leave_one(saros_scope *scope) {
 }
 
 /* What was opened with a function is left when that ends, and not before. */
-void saros_scope_leave_inner(saros_scope *scope) {
+void saros_scope_leave_inner(const saros_scope *scope) {
     for (saros_scope *inner = scope->task->scope, *next; inner != scope; inner = next) {
         next = inner->parent;
         if (inner->bare) leave_one(inner);

@@ -217,9 +217,9 @@ bool                saros_scope_is_cancelled(const saros_scope *scope);         
 void                saros_scope_enter(saros_scope *scope, saros_task *task);
 saros_scope_object *saros_scope_name(lua_State *L, saros_scope *scope); /* pushes what the script is to hold */
 void                saros_scope_leave(saros_scope *scope);
-void                saros_scope_leave_inner(saros_scope *scope); /* what is bare inside of it, and was not closed */
-void                saros_scope_forget(saros_task *task);        /* a task that has ended leaves its scopes */
-void                saros_scopes_free(saros_rt *rt);             /* the host's, whose loop closes; no task lives */
+void saros_scope_leave_inner(const saros_scope *scope); /* what is bare inside of it, and was not closed */
+void saros_scope_forget(saros_task *task);              /* a task that has ended leaves its scopes */
+void saros_scopes_free(saros_rt *rt);                   /* the host's, whose loop closes; no task lives */
 extern const luaL_Reg saros_task_cancel_method[];
 
 /* ---- report.c ------------------------------------------------------------------------------------------------- */

@@ -345,7 +345,7 @@ describe("a traceback across tasks", function()
       }
       local at = 1
       for _, step in ipairs(steps) do
-         local found = text:find(step, at, true)
+         local found = slashes(text):find(step, at, true)
          assert(found, ("%q is not behind %d in: %s"):format(step, at, text))
          at = found
       end
