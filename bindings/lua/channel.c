@@ -126,6 +126,16 @@ static void take(lua_State *L, channel *c) {
 
 /* ---- send ----------------------------------------------------------------------------------------------------- */
 
+/* Nobody has taken it. */
+static void unsend(lua_State *L, saros_task *task) {
+    push_table(L, PENDING);
+    lua_pushnil(L);
+    lua_rawsetp(L, -2, task);
+    lua_pop(L, 1);
+}
+
+void saros_channel_leave(lua_State *co, saros_task *task) { unsend(co, task); }
+
 static int send_k(lua_State *L, int status, lua_KContext ctx) {
     int64_t     result;
     saros_task *task = saros_waited(L, &result);
@@ -136,9 +146,7 @@ static int send_k(lua_State *L, int status, lua_KContext ctx) {
         lua_pushboolean(L, 1);
         return 1;
     }
-    push_table(L, PENDING);
-    lua_pushnil(L);
-    lua_rawsetp(L, -2, task);
+    unsend(L, task);
     if (saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (result == SAROS_ECLOSED) return fail_closed(L);
     if (result == SAROS_EPIPE) return fail_broken(L);
@@ -163,6 +171,7 @@ static int send(lua_State *L) {
     lua_pushvalue(L, 2);
     lua_rawsetp(L, -2, task);
     task->op.buffer = e;
+    task->waits_for = SAROS_FOR_RECEIVER;
     saros_wait_on(task, &c->senders);
     promise(c);
     return saros_suspend(L, task, 0, send_k);

@@ -120,13 +120,18 @@ bool saros_tick_leave(saros_loop *loop, saros_tick *tick) {
     return true;
 }
 
-/* Stack: …, the function that goes on when the sleep is over. */
-static int awake_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_task  *task = saros_resumed_raw(L);
+/* It may have been cancelled, and the alarm was for it alone. */
+void saros_clock_forget(const saros_task *task) {
     saros_clock *clock = saros_task_clock(task);
+    if (clock != NULL && clock->first == NULL) set_alarm(clock);
+}
+
+/* ctx: the function that goes on when the sleep is over. */
+static int awake_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_task *task = saros_resumed_raw(L);
     (void)status;
     task->asleep = false;
-    if (clock->first == NULL) set_alarm(clock); /* it was cancelled, and the alarm was for it alone */
+    saros_clock_forget(task);
     return ((lua_KFunction)ctx)(L, LUA_YIELD, 0);
 }
 

@@ -20,6 +20,26 @@ int saros_coroutine_create(lua_State *L) {
 
 /* ---- closing -------------------------------------------------------------------------------------------------- */
 
+void saros_wait_leave(saros_task *task) {
+    lua_State *co = task->at;
+    int        waits_for = task->waits_for & ~SAROS_CIRCLE_TOLD;
+    if (lua_checkstack(co, 4)) {
+        if (waits_for == SAROS_FOR_RECEIVER) saros_channel_leave(co, task);
+        if (waits_for == SAROS_FOR_TOKEN) saros_limiter_leave(co, task);
+    }
+    saros_wait_unlink(&task->wait);
+    saros_cancel(task->rt->loop, &task->op);
+}
+
+void saros_wait_forget(saros_task *task) {
+    task->waits_for = SAROS_FOR_ANYTHING;
+    task->asleep = task->unwakable = false;
+    saros_clock_forget(task);
+    saros_steps_forget(task->rt);
+    saros_streams_forget(task);
+    saros_net_forget(task);
+}
+
 static int close_coroutine(lua_State *L) {
     static const char *const how[] = {"running", "normal"};
     saros_lua               *lua = saros_state(L);
@@ -31,12 +51,11 @@ static int close_coroutine(lua_State *L) {
         if (saros_task_of(lua, co) != NULL)
             return luaL_error(L, "cannot close the coroutine of a task: use task:cancel()");
         saros_task *task = saros_tunnel_waits(co) ? saros_tunnel_task(lua, co, &outer) : NULL;
-        if (task != NULL && task->op.kind == SAROS_OP_WAIT &&
-            task->op.state != SAROS_FLYING) /* somebody has given it something, which would be lost */
+        if (task != NULL && task->op.kind == SAROS_OP_WAIT && task->op.state != SAROS_FLYING &&
+            !task->asleep) /* somebody has given it something, which would be lost */
             return luaL_error(L, "cannot close a normal coroutine: what it waits for inside a task has just come");
         if (task != NULL) { /* its await ends here; the task will find the coroutine closed */
-            saros_wait_unlink(&task->wait);
-            saros_cancel(task->rt->loop, &task->op);
+            saros_wait_leave(task);
             saros_tunnel_cut(task, co);
             while (task->scope != NULL && task->scope->generator != NULL &&
                    saros_generator_is(task->scope->generator, co))

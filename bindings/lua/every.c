@@ -87,7 +87,7 @@ void saros_stepping(saros_rt *rt) {
     hold_for_step(rt);
 }
 
-void saros_steps_close(saros_rt *rt) { hold_for_step(rt); }
+void saros_steps_forget(saros_rt *rt) { hold_for_step(rt); }
 
 /* The time of the step, as the task sees it. */
 static saros_time time_of_step(const saros_rt *rt, const saros_task *task) {

@@ -107,14 +107,25 @@ void saros_generator_detach(saros_task *task, lua_State *co) {
     rt->lua->generators++;
 }
 
-/* The task resumes co: its scopes are the inner end of the chain now. False: they belong to another loop. */
-bool saros_generator_attach(lua_State *L, saros_task *task, lua_State *co) {
+/* Is the task in a group that is open in the coroutine? */
+static bool is_inside(const saros_task *task, const saros_gen *generator) {
+    const saros_scope *scope = task->scope;
+    while (task != NULL && task != &generator->shade) {
+        while (scope != NULL && scope->task == task) scope = scope->parent;
+        task = scope != NULL ? scope->task : NULL;
+    }
+    return task != NULL;
+}
+
+/* The task resumes co: its scopes are the inner end of the chain now. */
+const char *saros_generator_attach(lua_State *L, saros_task *task, lua_State *co) {
     saros_gen *generator = find(L, co);
-    if (generator == NULL || !generator->open) return true;
-    if (generator->shade.rt != task->rt) return false;
+    if (generator == NULL || !generator->open) return NULL;
+    if (generator->shade.rt != task->rt) return "a scope that is open in the coroutine belongs to another loop";
+    if (is_inside(task, generator)) return "the task is in a group that is open in the coroutine";
     unlink_open(generator);
     saros_scope *scope = generator->shade.scope;
-    if (scope == NULL) return true; /* all were left meanwhile */
+    if (scope == NULL) return NULL; /* all were left meanwhile */
     for (;; scope = scope->parent) {
         scope->task = task;
         if (scope->parent == NULL) break;
@@ -122,7 +133,8 @@ bool saros_generator_attach(lua_State *L, saros_task *task, lua_State *co) {
     scope->parent = task->scope;
     task->scope = generator->shade.scope;
     generator->shade.scope = NULL;
-    return true;
+    if (saros_is_cancelled(task)) saros_task_poke(task); /* the children of its groups do not know that yet */
+    return NULL;
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* install.c: the few functions of Lua's own library that have to know of tasks.
  *
  * pcall and xpcall pass on the cancellation of a scope that the running task is in, as Python's `except Exception`
- * does not catch CancelledError; coroutine.* lets awaits through (tunnel.c). saros.install() puts them in place; the host
- * does so at start; saros.pcall is the one that catches all.
+ * does not catch CancelledError; coroutine.* and require let awaits through (tunnel.c, require.c). saros.install() puts
+ * them in place; the host does so at start; saros.pcall is the one that catches all.
  *
  * Promises: no other behaviour of these functions changes. */
 #include "bindings/lua/task.h"
@@ -24,7 +24,7 @@ static int task_pcall(lua_State *L) {
 }
 
 /* xpcall's handler is not called for a cancellation that is passed on. */
-static int handler(lua_State *L) {
+int saros_handler(lua_State *L) {
     if (saros_is_own_cancel(L, 1)) return 1;
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 1);
@@ -37,7 +37,7 @@ static int task_xpcall(lua_State *L) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_pushvalue(L, 2);
-    lua_pushcclosure(L, handler, 2);
+    lua_pushcclosure(L, saros_handler, 2);
     lua_replace(L, 2);
     lua_pushboolean(L, 1);
     lua_pushvalue(L, 1);
@@ -81,6 +81,7 @@ void saros_install(lua_State *L, saros_lua *lua) {
     if (lua->installed) return;
     lua_pushglobaltable(L);
     saros_add(L, globals);
+    saros_require_install(L);
     if (lua_getfield(L, -1, LUA_COLIBNAME) == LUA_TTABLE) saros_coroutine_install(L);
     lua_pop(L, 2);
     lua->installed = true;

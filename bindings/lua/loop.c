@@ -124,7 +124,7 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
     saros_scopes_free(rt);
     saros_abandon(loop, &rt->suspicion);
     saros_clocks_close(rt);
-    saros_steps_close(rt);
+    saros_steps_forget(rt);
     free_lists(rt);
     saros_handler_forget(L, rt);
     saros_leave(loop, &rt->guest);

@@ -265,11 +265,24 @@ static int accept_k(lua_State *L, int status, lua_KContext ctx) {
     saros_task   *task = saros_resumed_raw(L);
     int           result = (int)task->op.result;
     (void)status, (void)ctx;
+    if (L != task->co) saros_drop(task->rt, stream);
     if (result >= 0 && stream->rt != NULL) return 1;
     if (stream->rt != NULL) unlink_stream(stream);
     if (result == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (result >= 0 || result == SAROS_ECLOSED) return saros_closed(L);
     return saros_fail(L, result, "accept: %s", saros_error_text(result));
+}
+
+void saros_net_forget(saros_task *task) {
+    if (task->op.kind != SAROS_OP_ACCEPT) return;
+    saros_stream *stream = (saros_stream *)((char *)task->op.accepted - offsetof(saros_stream, handle));
+    if (stream->rt == NULL) return;
+    if (task->op.result >= 0) { /* it is anchored already, until that is told */
+        begin_close(stream);
+        return;
+    }
+    unlink_stream(stream);
+    saros_drop(task->rt, stream);
 }
 
 static int method_accept(lua_State *L) {
@@ -279,6 +292,10 @@ static int method_accept(lua_State *L) {
     if (listener->rt != task->rt) return luaL_error(L, "listener:accept: the listener belongs to another loop");
     lua_settop(L, 1);
     saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM, listener->line_limit, listener->all_limit);
+    if (L != task->co) { /* this coroutine may be closed, and collected, while the driver writes to the stream */
+        lua_pushvalue(L, 2);
+        saros_anchor(L, task->rt, stream);
+    }
     task->op.kind = SAROS_OP_ACCEPT;
     task->op.handle = &listener->handle;
     task->op.accepted = &stream->handle;

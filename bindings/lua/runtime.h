@@ -83,7 +83,6 @@ struct saros_lua {
     uint32_t              places;                /* how many such names are kept */
     saros_manners         manners;               /* of loops that ask for nothing else */
     size_t                generators;            /* suspended coroutines of scripts that have scopes open */
-    lua_State            *thrown_into;           /* a coroutine whose yield is about to raise */
     int                   nested;                /* resumes of ours on C's stack */
     int                   cutting;               /* coroutines that are being closed by us */
     bool                  installed;
@@ -249,7 +248,7 @@ void saros_push_deadlock(lua_State *L, saros_rt *rt);          /* what to say wh
 /* ---- time.c, error.c ------------------------------------------------------------------------------------------ */
 
 void saros_stepping(saros_rt *rt);                              /* its host is about to step it */
-void saros_steps_close(saros_rt *rt);                           /* its loop closes; no task lives */
+void saros_steps_forget(saros_rt *rt);                          /* fewer wait for its next step than before */
 void saros_call_soon(lua_State *L, saros_rt *rt, int nargs);    /* function and arguments on top, popped */
 void saros_calls_cancel(saros_rt *rt);                          /* its loop closes: none of them runs any more */
 int  saros_raise(lua_State *L, int code, const char *message);  /* an error object; does not return */
@@ -284,7 +283,10 @@ void saros_open_tunnel(lua_State *L);
 void saros_open_coroutine(lua_State *L);
 void saros_open_generator(lua_State *L);
 void saros_coroutine_install(lua_State *L);       /* saros.coroutine's functions, into the table on top */
-void saros_install(lua_State *L, saros_lua *lua); /* task-aware pcall, xpcall, coroutine */
+int  saros_require(lua_State *L);                 /* upvalues: the state, Lua's table `package` */
+void saros_require_install(lua_State *L);         /* into the table of globals on top */
+void saros_install(lua_State *L, saros_lua *lua); /* task-aware pcall, xpcall, coroutine, require */
+int  saros_handler(lua_State *L);                 /* what stands for the message handler of that xpcall */
 /* A field of the table on top becomes a function of ours, which has Lua's own as its second upvalue, … */
 void saros_wrap(lua_State *L, const char *field, lua_CFunction f, saros_lua *lua);
 int  saros_call_own(lua_State *L); /* … and calls that with its own arguments */

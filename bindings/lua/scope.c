@@ -214,7 +214,8 @@ static void timer_told(saros_loop *loop, saros_op *op, int64_t result) {
         free_scope(loop, scope); /* only a group's has children, and that has no timer */
         return;
     }
-    if (result < 0 || scope->tick.deadline > saros_task_now(scope->rt, scope->task)) {
+    const saros_clock *clock = scope->tick.clock; /* that of who has opened it, whoever may resume its coroutine */
+    if (result < 0 || scope->tick.deadline > (clock != NULL ? saros_clock_now(clock) : saros_now(loop))) {
         /* the deadline was moved, perhaps while this was on its way */
         scope->due = false;
         if (scope->tick.deadline != SAROS_FOREVER) saros_tick_start(loop, &scope->tick);
@@ -251,6 +252,7 @@ saros_scope *saros_scope_open(saros_task *task, saros_time timeout) {
         free_scope(loop, scope);
         return NULL;
     }
+    if (generator != NULL && scope->tick.clock != NULL) saros_clock_hold(scope->tick.clock); /* may outlive the task */
     saros_scope_enter(scope, task);
     return scope;
 }
@@ -270,6 +272,8 @@ static void leave_one(saros_scope *scope) {
     *link = scope->parent;
     scope->left = true;
     scope->task->raised = 0;
+    bool holds_clock = scope->generator != NULL && scope->tick.clock != NULL;
+    scope->generator = NULL; /* children that are left know of the scope for longer than the coroutine is there */
     if (scope->object != NULL) {
         *scope->object = (saros_scope_object){NULL, scope->cancelled, scope->expired};
         saros_drop(scope->rt, (const char *)scope + 2);
@@ -278,7 +282,9 @@ static void leave_one(saros_scope *scope) {
     scope->task = NULL; /* children that are left are cancelled: the way outwards ends here */
     scope->parent = NULL;
     scope->released = true;
+    saros_clock *clock = scope->tick.clock;
     if (saros_tick_stop(loop, &scope->tick) && scope->tasks == 0) free_scope(loop, scope);
+    if (holds_clock) saros_clock_release(clock);
 }
 
 /* What was opened with a function is left when that ends, and not before. */

@@ -173,6 +173,8 @@ static int limiter_acquire_k(lua_State *L, int status, lua_KContext ctx) {
     return saros_wait_ended(L, task, result);
 }
 
+void saros_limiter_leave(lua_State *co, const saros_task *task) { saros_drop(task->rt, lua_touserdata(co, 2)); }
+
 static int limiter_acquire(lua_State *L) {
     limiter    *l = check_limiter(L);
     saros_task *task = saros_begin(L, "limiter:acquire");
@@ -182,6 +184,7 @@ static int limiter_acquire(lua_State *L) {
         l->borrowed++;
         return saros_answer(L, task, got_token(guard, task));
     }
+    task->waits_for = SAROS_FOR_TOKEN;
     saros_wait_on(task, &l->waiters);
     return saros_suspend(L, task, 0, limiter_acquire_k);
 }

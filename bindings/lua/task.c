@@ -1,6 +1,7 @@
 /* task.c: a task is a coroutine that the loop resumes. This file has the one lua_yieldk and the one lua_resume.
  *
- * Owns the tasks' lives from the first step to the end (spawn.c has what is before), and who is allowed to await.
+ * Owns the tasks' lives from the first step to the end (spawn.c has what is before), and who is allowed to await
+ * (refuse.c says why not).
  * Promises: a waiting task is kept alive by the loop (its userdata is the first value on its own coroutine's stack,
  * and the coroutine is in the loop's table of threads); the body runs under a protected call inside its coroutine, so
  * that <close> variables can await while an error or a cancellation unwinds it. */
@@ -175,6 +176,8 @@ static void step(saros_rt *rt, saros_task *task, int nargs) {
     task->suspended = task->at != task->co; /* then it still is, until those between have gone on */
     saros_time began = rt->watched ? saros_step_begins(rt) : 0;
     int        status = lua_resume(task->co, rt->L, nargs, &results);
+    while (status == LUA_YIELD && !task->suspended && saros_tunnel_refuse(task->co, results))
+        status = lua_resume(task->co, rt->L, 1, &results);
     rt->task = outer;
     lua->current = outer_rt;
     if (rt->watched) saros_step_ended(rt, task, status, began);
@@ -212,84 +215,10 @@ uint32_t saros_trace_task(const saros_op *op) {
 
 /* ---- awaiting ------------------------------------------------------------------------------------------------- */
 
-/* The name under which the function on top (popped) is known in Lua's library or ours: "table.sort". Pushes it; NULL and
- * nothing where it has none. */
-static const char *known_name(lua_State *L) {
-    static const char *const modules[] = {LUA_GNAME, LUA_TABLIBNAME, LUA_STRLIBNAME, LUA_COLIBNAME, "saros", NULL};
-    int                      f = lua_gettop(L);
-    lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    for (const char *const *module = modules; *module != NULL; module++) {
-        lua_settop(L, f + 1);
-        if (lua_getfield(L, f + 1, *module) != LUA_TTABLE) continue;
-        for (lua_pushnil(L); lua_next(L, f + 2) != 0; lua_pop(L, 1)) {
-            if (lua_type(L, -2) != LUA_TSTRING || !lua_rawequal(L, -1, f)) continue;
-            if (module == modules) lua_pushvalue(L, -2);
-            else lua_pushfstring(L, "%s.%s", *module, lua_tostring(L, -2));
-            lua_replace(L, f);
-            lua_settop(L, f);
-            return lua_tostring(L, f);
-        }
-    }
-    lua_settop(L, f - 1);
-    return NULL;
-}
-
-/* What to do about a function that cannot be suspended. */
-static const char *advice(const char *name) {
-    static const char *const known[][2] = {
-        {"table.sort", "await what the order depends on before you sort"},
-        {"string.gsub", "collect what is found with string.gmatch, await, then replace"},
-        {"require", "call saros.install(), which brings a require that can be"},
-        {"tostring", "await before, and let __tostring only give the text"},
-        {"string.format", "await before, and let __tostring only give the text"},
-        {"print", "await before, and let __tostring only give the text"},
-        {"table.concat", "await what the elements are made of before"},
-        {"load", "await the pieces first, and give them to load as one text"},
-        {"xpcall", "await after it has returned, and not in its handler"},
-        {NULL, "await before, and give it the result"}};
-    size_t i = 0;
-    while (known[i][0] != NULL && strcmp(known[i][0], name) != 0) i++;
-    return known[i][1];
-}
-
-/* Says what stands between an await and its task: a C function on the stack of `at` that cannot be left and come back
- * to. */
-static int not_yieldable(lua_State *L, lua_State *at, const char *what) {
-    lua_Debug ar;
-    luaL_checkstack(L, 8, what);
-    luaL_checkstack(at, 2, what);
-    for (int level = L == at; lua_getstack(at, level, &ar); level++) {
-        lua_getinfo(at, "Snf", &ar);
-        if (L != at) lua_xmove(at, L, 1);
-        const char *known = *ar.what == 'C' ? known_name(L) : (lua_pop(L, 1), NULL), *name = known;
-        if (known == NULL && *ar.what == 'C') name = ar.name;
-        bool yields = known != NULL &&
-                      (strcmp(known, "pcall") == 0 || strcmp(known, "dofile") == 0 || strcmp(known, "error") == 0 ||
-                       strncmp(known, "coroutine.", 10) == 0 || strncmp(known, "saros.", 6) == 0);
-        if (name != NULL && !yields)
-            return luaL_error(L, "%s: cannot await inside '%s', a C function that cannot be suspended: %s", what, name,
-                              advice(name));
-        if (known != NULL) lua_pop(L, 1);
-    }
-    return luaL_error(L, "%s: cannot await here: a C function that cannot be suspended is in the way", what);
-}
-
-static int refuse(lua_State *L, const saros_task *task, const char *what) {
-    if (task == NULL) return luaL_error(L, "%s: cannot await outside a task (use saros.run or saros.spawn)", what);
-    if (task->at != L && task->rt->lua->cutting > 0)
-        return luaL_error(L, "%s: cannot await inside a coroutine that is being closed", what);
-    if (!lua_isyieldable(L)) return not_yieldable(L, L, what);
-    if (!lua_isyieldable(task->at)) return not_yieldable(L, task->at, what);
-    return luaL_error(L,
-                      "%s: cannot await inside a coroutine that Lua's own coroutine.resume or coroutine.wrap has "
-                      "resumed: use saros.coroutine, or saros.install() at the start",
-                      what);
-}
-
 saros_task *saros_begin_uncancelled(lua_State *L, const char *what) {
     saros_rt   *rt = saros_state(L)->current;
     saros_task *task = rt != NULL ? rt->task : NULL;
-    if (task == NULL || task->at != L || !lua_isyieldable(L)) refuse(L, task, what);
+    if (task == NULL || task->at != L || !lua_isyieldable(L)) saros_refuse_await(L, task, what);
     if (task->co != L) luaL_checkstack(L, LUA_MINSTACK, what); /* saros_suspend has to find room for one value more */
     return task;
 }

@@ -75,7 +75,14 @@ enum { SAROS_SINCE_BITS = 24 /* a unit is 17 ms, good for two years */ };
 
 /* Whom a task waits for can be told where wait.list is an awaitable's, or that of something that a task owns. Whoever
  * waits says so in task->waits_for before it suspends, and takes it back when it is resumed. */
-enum saros_waits_for { SAROS_FOR_ANYTHING, SAROS_FOR_AWAITABLE, SAROS_FOR_LOCK, SAROS_CIRCLE_TOLD = 128 /* a bit */ };
+enum saros_waits_for {
+    SAROS_FOR_ANYTHING,
+    SAROS_FOR_AWAITABLE,
+    SAROS_FOR_LOCK,
+    SAROS_FOR_RECEIVER,     /* of what it sends into a channel */
+    SAROS_FOR_TOKEN,        /* of a limiter */
+    SAROS_CIRCLE_TOLD = 128 /* a bit */
+};
 
 /* What a lock begins with. */
 typedef struct saros_owned {
@@ -177,6 +184,11 @@ void        saros_task_forget(saros_task *task);   /* one of rt->failed: reports
 saros_task *saros_task_of(const saros_lua *lua, const lua_State *co); /* the live task that runs in co, or NULL */
 void        saros_task_push(lua_State *L, saros_task *task);          /* a live task's userdata */
 
+/* ---- refuse.c ------------------------------------------------------------------------------------------------- */
+
+/* Nothing can await here: raises an error that says why. The task that runs, or NULL. */
+int saros_refuse_await(lua_State *L, const saros_task *task, const char *what);
+
 /* ---- await.c -------------------------------------------------------------------------------------------------- */
 
 void        saros_wait_link(saros_waiter **list, saros_waiter *waiter);
@@ -239,13 +251,24 @@ void saros_debug_failing(lua_State *L, saros_rt *rt, saros_awaitable *is, int in
 
 /* The task is about to wait for one that waits itself: if that is a circle which no deadline ends, it is reported. */
 void saros_suspect(saros_task *task);
+
 /* ---- tunnel.c ------------------------------------------------------------------------------------------------- */
 
-void       saros_tunnel_mark(lua_State *L); /* L, which is not a task's own coroutine, is about to wait */
+void saros_tunnel_mark(lua_State *L); /* L, which is not a task's own coroutine, is about to wait */
+/* A task's own coroutine has yielded some values, by no await of ours. True: it was our yield, which raises if it is
+ * resumed now, with one argument. */
+bool       saros_tunnel_refuse(lua_State *co, int results);
 lua_State *saros_tunnel_inner(const saros_task *task, lua_State *L); /* the coroutine that L has resumed; NULL: none */
 /* The suspended task that has L between its own coroutine and its innermost; NULL: none. *outer: who resumed L. */
 saros_task *saros_tunnel_task(const saros_lua *lua, const lua_State *L, lua_State **outer);
 void        saros_tunnel_cut(saros_task *task, lua_State *L); /* closes all that is resumed, transitively, by L */
+
+/* ---- coroutine.c ---------------------------------------------------------------------------------------------- */
+
+/* The coroutine task->at, which waits, is about to be closed: nobody points into it any more. Its task is told. */
+void saros_wait_leave(saros_task *task);
+/* That task goes on, and finds it closed: what a continuation would have set right. */
+void saros_wait_forget(saros_task *task);
 
 /* ---- generator.c ---------------------------------------------------------------------------------------------- */
 
@@ -253,9 +276,10 @@ void        saros_tunnel_cut(saros_task *task, lua_State *L); /* closes all that
 saros_gen *saros_generator_of(const saros_task *task);
 bool       saros_generator_is(const saros_gen *generator, const lua_State *co);
 void       saros_generator_detach(saros_task *task, lua_State *co); /* co has yielded; task->scope has a generator */
-bool       saros_generator_attach(lua_State *L, saros_task *task, lua_State *co); /* co is about to run */
-void       saros_generator_forget(lua_State *L, lua_State *co);                   /* co is about to be closed */
-void       saros_generators_end(saros_rt *rt, bool close);                        /* their loop closes */
+/* co is about to run. NULL, or why it cannot. */
+const char *saros_generator_attach(lua_State *L, saros_task *task, lua_State *co);
+void        saros_generator_forget(lua_State *L, lua_State *co); /* co is about to be closed */
+void        saros_generators_end(saros_rt *rt, bool close);      /* their loop closes */
 
 /* ---- clock.c ------------------------------------------------------------------------------------------------- */
 
@@ -294,14 +318,19 @@ void saros_clocks_close(saros_rt *rt); /* their loop closes: nobody waits for th
 /* A new task takes over what its spawner has that is inherited. Its userdata is at index. May raise. */
 void saros_inherit(lua_State *L, saros_task *task, const saros_task *from);
 void saros_disinherit(saros_task *task); /* it has ended */
+
 /* ---- stream_read.c -------------------------------------------------------------------------------------------- */
 
-/* The coroutine in which the task waited was closed, and the task's op is told now: it neither reads nor writes. */
+/* The coroutine in which the task waited was closed, and the task's op is told now: it neither reads nor writes, … */
 void saros_streams_forget(saros_task *task);
+void saros_net_forget(saros_task *task); /* … nor accepts */
 
 /* ---- sync.c --------------------------------------------------------------------------------------------------- */
 
 void saros_orphan(saros_task *task); /* it has ended: what it held breaks, or is given back */
+/* The coroutine co, in which it waits to send, or for a token, is about to be closed. */
+void saros_channel_leave(lua_State *co, saros_task *task);
+void saros_limiter_leave(lua_State *co, const saros_task *task);
 
 /* ---- several.c, gather.c, time.c ------------------------------------------------------------------------------ */
 
@@ -311,6 +340,7 @@ void          saros_quiet_wake(saros_waiter *waiter, int64_t result); /* of who 
 int           saros_run_child(lua_State *L); /* function and arguments are the whole stack; in tail position */
 int           saros_sleep(lua_State *L, int arg, const char *what); /* in tail position */
 /* Until the task's clock shows that time. In tail position. */
-int saros_sleep_till(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k);
+int  saros_sleep_till(lua_State *L, saros_task *task, saros_time deadline, lua_KFunction k);
+void saros_clock_forget(const saros_task *task); /* it does not sleep any more */
 
 #endif

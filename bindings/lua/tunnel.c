@@ -23,6 +23,7 @@ enum { SURE_ROOM = 12 /* stack slots that every C function has, and a coroutine 
 enum { BELOW = 2, BELOW_DEEP = 3 /* arguments of a body: the handler, what is deep, the function */ };
 
 static const char leaf_mark, through_mark; /* on top of the stack of a coroutine: it awaits; one that it resumed does */
+static const char throw_mark, task_mark;   /* the last argument of a resume: the yield raises what is before; refuses */
 static const char guard_key = 0, deep_key = 0; /* registry */
 
 bool saros_tunnel_waits(lua_State *co) {
@@ -63,25 +64,32 @@ static void push_deep(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &deep_key);
 }
 
-/* Not yet begun? Lua's own status knows the same signs. */
+/* Not yet begun? Lua's own status knows the same signs. What wrap has made has its body already. */
 static bool is_fresh(lua_State *L, lua_State *co) {
     lua_Debug ar;
-    return co != L && lua_gettop(co) == 1 && !lua_getstack(co, 0, &ar);
+    return co != L && (lua_gettop(co) == 1 || lua_gettop(co) == 1 + BELOW) && !lua_getstack(co, 0, &ar);
+}
+
+static void push_body(lua_State *co) {
+    lua_pushcfunction(co, body);
+    lua_pushcfunction(co, saros_traceback);
 }
 
 /* Puts the body below the function of a fresh coroutine. How many arguments of its own that takes; with the last one,
  * it begins with a yield of its own. */
 static int protect(lua_State *L, const saros_lua *lua, lua_State *co) {
-    bool deep = lua->nested >= MOST_PROTECTED_TWICE;
-    if (deep) {
-        push_deep(L);
-        lua_xmove(L, co, 1);
-        lua_insert(co, 1);
+    if (lua_gettop(co) == 1) {
+        push_body(co);
+        lua_rotate(co, 1, 2);
     }
-    lua_pushcfunction(co, lua->nested >= MOST_TRACED ? untraced_body : body);
-    lua_pushcfunction(co, saros_traceback);
-    lua_rotate(co, 1, 2);
-    return deep ? BELOW_DEEP : BELOW;
+    if (lua->nested < MOST_PROTECTED_TWICE) return BELOW;
+    push_deep(L);
+    lua_xmove(L, co, 1);
+    lua_insert(co, 3);
+    if (lua->nested < MOST_TRACED) return BELOW_DEEP;
+    lua_pushcfunction(co, untraced_body);
+    lua_replace(co, 1);
+    return BELOW_DEEP;
 }
 
 /* ---- resuming ------------------------------------------------------------------------------------------------- */
@@ -143,8 +151,11 @@ static inline int advance(lua_State *L, saros_lua *lua, lua_State *co, int nargs
     if (below < 0) return FAILED;
     if (nargs > SURE_ROOM && !lua_checkstack(co, nargs)) return fail(L, "too many arguments to resume");
     if (task != NULL && (task->at != L || !lua_isyieldable(L))) task = NULL; /* its awaits cannot pass */
-    if (task != NULL && lua->generators > 0 && !saros_generator_attach(L, task, co))
-        return fail(L, "cannot resume here: a scope that is open in the coroutine belongs to another loop");
+    const char *refused = task != NULL && lua->generators > 0 ? saros_generator_attach(L, task, co) : NULL;
+    if (refused != NULL) {
+        lua_pushfstring(L, "cannot resume here: %s", refused);
+        return FAILED;
+    }
     lua_xmove(L, co, nargs);
     if (below != BELOW_DEEP) return run(L, lua, task, co, nargs + below);
     int none;
@@ -171,7 +182,7 @@ static int go_on(lua_State *L, saros_lua *lua, lua_State *co) {
     } else if (mark == NULL) {
         task->suspended = false;
         task->at = L;
-        saros_streams_forget(task);
+        saros_wait_forget(task);
         return fail(L, "the coroutine was closed while it waited");
     }
     int n = run(L, lua, task, co, 0);
@@ -283,30 +294,33 @@ static int wrapped(lua_State *L) {
     return wrapped_done(L, lua, co, advance(L, lua, co, lua_gettop(L)), false);
 }
 
+/* Nobody but `wrapped` begins this coroutine: so it has its body from the start. */
 static int wrap(lua_State *L) {
-    saros_coroutine_create(L);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, -2);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_pushlightuserdata(L, saros_state(L));
+    lua_State *co = lua_newthread(L);
+    push_body(co);
+    lua_pushvalue(L, 1);
+    lua_xmove(L, co, 1);
     lua_pushcclosure(L, wrapped, 2);
     return 1;
 }
 
 static int yield_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_lua *lua = (saros_lua *)ctx;
-    (void)status;
-    if (lua->thrown_into != L) return lua_gettop(L);
-    lua->thrown_into = NULL;
+    int n = lua_gettop(L);
+    (void)status, (void)ctx;
+    if (n == 0) return 0;
+    const void *mark = lua_touserdata(L, n);
+    if (mark == &task_mark)
+        return luaL_error(L, "attempt to yield outside a generator: a task gives way with saros.sleep(0), and waits "
+                             "with saros.await");
+    if (mark != &throw_mark) return n;
+    lua_pop(L, 1);
     return lua_error(L);
 }
 
-static int yield(lua_State *L) {
-    saros_lua  *lua = saros_state(L);
-    saros_task *task = saros_running_task(lua);
-    if (task != NULL && task->co == L)
-        return luaL_error(L, "attempt to yield outside a generator: a task gives way with saros.sleep(0), and waits "
-                             "with saros.await");
-    return lua_yieldk(L, lua_gettop(L), (lua_KContext)lua, yield_k);
-}
+/* Who is a task is told so afterwards: asking first would cost every generator. */
+static int yield(lua_State *L) { return lua_yieldk(L, lua_gettop(L), 0, yield_k); }
 
 /* Does the suspended coroutine wait in the function above? Only that can raise. */
 static bool yields(lua_State *co) {
@@ -316,6 +330,13 @@ static bool yields(lua_State *co) {
     bool ours = lua_tocfunction(co, -1) == yield;
     lua_pop(co, 1);
     return ours;
+}
+
+bool saros_tunnel_refuse(lua_State *co, int results) {
+    lua_pop(co, results);
+    if (!yields(co)) return false;
+    lua_pushlightuserdata(co, (void *)&task_mark);
+    return true;
 }
 
 /* coroutine.throw(co, err): raises err in it where it yielded. Returns as resume does. */
@@ -337,10 +358,8 @@ static int throw_into(lua_State *L) {
         fail(L, "cannot throw into a coroutine that has not yielded by saros.coroutine.yield");
         return resumed(L, lua, FAILED, false);
     }
-    lua->thrown_into = co;
-    int n = advance(L, lua, co, 1);
-    lua->thrown_into = NULL;
-    return resumed(L, lua, n, false);
+    lua_pushlightuserdata(L, (void *)&throw_mark);
+    return resumed(L, lua, advance(L, lua, co, 2), false);
 }
 
 /* ---- looking along the chain ---------------------------------------------------------------------------------- */
@@ -407,8 +426,7 @@ static int guard_closed(lua_State *L) {
     task = saros_tunnel_task(lua, L, NULL);
     if (task == NULL) task = saros_task_of(lua, L);
     if (task == NULL || task == saros_running_task(lua)) return 0;
-    saros_wait_unlink(&task->wait);
-    saros_cancel(task->rt->loop, &task->op);
+    saros_wait_leave(task);
     saros_tunnel_cut(task, L);
     return 0;
 }

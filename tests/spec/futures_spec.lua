@@ -311,9 +311,6 @@ describe("awaiting in odd places", function()
       kit.raises("inside 'string.gsub'", string.gsub, "abc", ".", nap)
       kit.raises("inside 'tostring'", tostring, setmetatable({}, { __tostring = nap }))
       kit.raises("inside 'load'", function() assert(load(nap)) end)
-      package.preload["a module that awaits"] = nap
-      kit.raises("inside 'require'", require, "a module that awaits")
-      package.preload["a module that awaits"] = nil
    end)
 
    it("is refused in a finalizer, and harms nobody", function()

@@ -302,6 +302,49 @@ case("a task that yields a foreign value fails and is told why", function()
    end)
 end)
 
+case("saros.coroutine awaits, beside Lua's own, which says what to use", function()
+   local own = coroutine.wrap
+   saros.run(function()
+      local other = saros.spawn(saros.sleep, 0.001)
+      local values = {}
+      for value in saros.coroutine.wrap(function()
+         for i = 1, 3 do
+            saros.sleep(0.001)
+            saros.coroutine.yield(i)
+         end
+      end) do values[#values + 1] = value end
+      equal("1 2 3", table.concat(values, " "))
+      equal(true, other:done())
+      equal(own, coroutine.wrap)
+      raises("use saros.coroutine, or saros.install()", coroutine.wrap(saros.sleep), 0)
+   end)
+end)
+
+case("Lua's own coroutine functions understand coroutines of saros.coroutine, and the other way round", function()
+   local function body(a)
+      local b = coroutine.yield(a + 1)
+      return b + 1
+   end
+   for _, kinds in ipairs({ { coroutine, saros.coroutine }, { saros.coroutine, coroutine } }) do
+      local co = kinds[1].create(body)
+      equal("suspended", kinds[2].status(co))
+      equal(2, select(2, kinds[2].resume(co, 1)))
+      equal(11, select(2, kinds[1].resume(co, 10)))
+      equal("dead", kinds[2].status(co))
+      equal("cannot resume dead coroutine", select(2, kinds[2].resume(co)))
+      equal(true, kinds[2].close(co))
+      local fails = kinds[1].create(function() error("text", 0) end)
+      equal("text", select(2, kinds[2].resume(fails)))
+      equal("dead", kinds[1].status(fails))
+   end
+end)
+
+case("require is Lua's own until install, and says so", function()
+   equal("C", debug.getinfo(require).what)
+   package.preload.awaits = function() saros.sleep(0) return "loaded" end
+   saros.run(function() raises("'require', a C function that cannot be suspended: call saros.install()", require, "awaits") end)
+end)
+
 -- ---- installed ----------------------------------------------------------------------------------------------------
 
 case("install, in the middle of a run, leaves tasks that have begun alone", function()
@@ -323,6 +366,25 @@ case("install, in the middle of a run, leaves tasks that have begun alone", func
          equal(true, other:await())
       end
    end)
+end)
+
+case("install brings a require whose modules await", function()
+   saros.run(function()
+      local result, data = require "awaits"
+      equal("loaded", result)
+      equal(":preload:", data)
+   end)
+   equal("loaded", (require "awaits"))
+end)
+
+case("install leaves a require alone that is a script's own", function()
+   local output, status = child([[
+      local function own() end
+      require = own
+      saros.install()
+      print(require == own)]])
+   equal(0, status)
+   equal("true\n", output)
 end)
 
 case("install makes pcall pass a cancellation on", function()
