@@ -10,7 +10,8 @@ local plan <const> = require "plan"
 local report <const> = require "report"
 
 local settings = {
-   saros = nil, baseline = nil, tools = nil, lua = "lua5.4", drivers = nil, only = nil, shapes = nil,
+   saros = nil, baseline = nil, tools = nil, lua = "lua5.4", python = "python3", eco = "eco",
+   drivers = nil, only = nil, shapes = nil, peers = nil,
    rounds = 9, seconds = 2, starts = 20, counted = 40000, cores = {0, 1},
    json = false, instructions = false, syscalls = false,
 }
@@ -37,8 +38,10 @@ end
 
 local function read_options()
    local flags = {["--json"] = "json", ["--instructions"] = "instructions", ["--syscalls"] = "syscalls"}
-   local texts = {["--saros"] = "saros", ["--baseline"] = "baseline", ["--tools"] = "tools", ["--lua"] = "lua"}
-   local lists = {["--drivers"] = "drivers", ["--only"] = "only", ["--shapes"] = "shapes", ["--cores"] = "cores"}
+   local texts = {["--saros"] = "saros", ["--baseline"] = "baseline", ["--tools"] = "tools", ["--lua"] = "lua",
+      ["--python"] = "python"}
+   local lists = {["--drivers"] = "drivers", ["--only"] = "only", ["--shapes"] = "shapes", ["--cores"] = "cores",
+      ["--peers"] = "peers"}
    local numbers = {["--rounds"] = "rounds", ["--seconds"] = "seconds"}
    local i = 1
    while arg[i] do
@@ -82,13 +85,14 @@ end
 -- ---- rounds ----
 
 -- Each job is {label=, run=, values={}}; run gives a table of numbers, or nil and why. The jobs take
--- turns and each round begins with another one. A job that failed is left out from then on.
+-- turns and each round begins with another one. A job that failed is left out from then on, and one with
+-- a number of rounds of its own has only the first ones.
 local function run_rounds(title, jobs, show)
    for round = 1, settings.rounds do
       local line = {}
       for turn = 1, #jobs do
          local job = jobs[(turn + round - 2) % #jobs + 1]
-         if not job.failed then
+         if not job.failed and round <= (job.rounds or round) then
             local found, why = job.run()
             if found then
                for name, value in pairs(found) do
@@ -114,6 +118,32 @@ local function medians(job)
    return result
 end
 
+-- ---- peers ----
+
+-- The command with which a peer is asked for what the words say.
+local function peer_command(peer, words)
+   local command = {settings[peer.interpreter], here .. "/peers/" .. peer.script[1]}
+   table.move(peer.script, 2, #peer.script, #command + 1, command)
+   return table.move(words, 1, #words, #command + 1, command)
+end
+
+-- Those that are wanted and installed. Who was named and is not there is said.
+local function find_peers()
+   local found = {}
+   for _, peer in ipairs(plan.peers) do
+      if not settings.peers or settings.peers[peer.name] then
+         local words = table.move(peer.try, 1, #peer.try, 2, {settings[peer.interpreter]})
+         local there, why = measure.capture(words)
+         if there then
+            found[#found + 1] = peer
+         elseif settings.peers then
+            progress("bench: %s cannot be compared with: %s", peer.name, why)
+         end
+      end
+   end
+   return found
+end
+
 -- ---- echo ----
 
 local function echo_jobs(shape)
@@ -132,6 +162,10 @@ local function echo_jobs(shape)
       if settings.baseline then
          add("baseline " .. driver, driver, {settings.baseline, "--driver", driver, here .. "/echo.lua"}, true)
       end
+   end
+   for _, peer in ipairs(settings.peers) do
+      add(peer.name, nil, peer_command(peer, {"echo"}))
+      jobs[#jobs].rounds = plan.peer_rounds
    end
    return jobs
 end
@@ -217,24 +251,31 @@ end
 
 local function figure_jobs(figure)
    local jobs = {}
-   local function add(label, binary, script, driver)
-      if binary and script then
-         local command = script_command(binary, script, driver)
-         jobs[#jobs + 1] = {label = label, values = {}, run = function()
-            if figure.wall then
-               local found, why = measure.start(settings, command)
-               return found and {[figure.names[1]] = found.ms}, why
-            end
-            return measure.script(settings, command, figure.names)
-         end}
-         jobs[label] = jobs[#jobs]
-      end
+   local function add(label, command, rounds)
+      jobs[#jobs + 1] = {label = label, values = {}, rounds = rounds, run = function()
+         if figure.wall then
+            local found, why = measure.start(settings, command)
+            return found and {[figure.names[1]] = found.ms}, why
+         end
+         return measure.script(settings, command, figure.names)
+      end}
    end
    -- the start of a hello world is that of the default driver: nobody names one for it
    local driver = not figure.wall and settings.drivers[1] or nil
-   add("bare Lua", settings.lua, figure.bare)
-   add("saros", settings.saros, figure.ours, driver)
-   add("baseline", settings.baseline, figure.ours, driver)
+   if figure.bare then
+      add("bare Lua", script_command(settings.lua, figure.bare))
+   end
+   if figure.ours then
+      add("saros", script_command(settings.saros, figure.ours, driver))
+   end
+   if figure.ours and settings.baseline then
+      add("baseline", script_command(settings.baseline, figure.ours, driver))
+   end
+   for _, peer in ipairs(figure.peer and settings.peers or {}) do
+      if not (figure.not_in and figure.not_in[peer.name]) then
+         add(peer.name, peer_command(peer, figure.peer), plan.peer_rounds)
+      end
+   end
    return jobs
 end
 
@@ -249,10 +290,15 @@ local function figure_results(figure, jobs)
          result.spread[job.label] = report.spread(values)
          result.failed[job.label] = job.failed
       end
-      result.goal = i == 1 and figure.goal or nil
-      result.met = report.met(result.median.saros, result.goal)
-      local ours, base = result.rounds.saros, result.rounds.baseline
+      local ours, base, bare = result.rounds.saros, result.rounds.baseline, result.rounds["bare Lua"]
       result.to_baseline = ours and base and report.ratio(ours, base)
+      result.to_bare = ours and bare and report.ratio(ours, bare)
+      result.ratio_goal = i == 1 and figure.ratio or nil
+      result.goal = figure.goals and figure.goals[i]
+      result.met = report.met(result.median.saros, result.goal)
+      if result.ratio_goal then
+         result.met = report.met(result.to_bare, result.ratio_goal)
+      end
       results[i] = result
    end
    return results
@@ -273,14 +319,24 @@ local function run_figures()
 end
 
 local function print_figures(results)
-   local rows = {{"figure", "bare Lua", "saros", "spread", "baseline", "to baseline", "goal"}}
+   local rows = {{"figure", "bare Lua", "saros", "spread", "to bare", "baseline", "to baseline"}}
+   for _, peer in ipairs(settings.peers) do
+      table.insert(rows[1], peer.name)
+   end
+   table.insert(rows[1], "goal")
    for _, r in ipairs(results) do
       local failed = r.failed.saros or r.failed.baseline or r.failed["bare Lua"]
-      rows[#rows + 1] = {
+      local row = {
          r.figure, report.figure(r.median["bare Lua"]), report.figure(r.median.saros), report.percent(r.spread.saros),
-         report.figure(r.median.baseline), report.figure(r.to_baseline),
-         failed and "failed: " .. failed or report.verdict(r.median.saros, r.goal),
+         report.figure(r.to_bare), report.figure(r.median.baseline), report.figure(r.to_baseline),
       }
+      for _, peer in ipairs(settings.peers) do
+         table.insert(row, r.failed[peer.name] and "failed" or report.figure(r.median[peer.name]))
+      end
+      local verdict = r.ratio_goal and report.verdict(r.to_bare, r.ratio_goal, "to bare")
+         or report.verdict(r.median.saros, r.goal)
+      table.insert(row, failed and "failed: " .. failed or verdict)
+      rows[#rows + 1] = row
    end
    if #results > 0 then
       print(("\nIn one process (driver %s)"):format(settings.drivers[1]))
@@ -338,7 +394,13 @@ local function main()
    end
    check_words("--only", settings.only, words_of(table.concat(plan.parts, ",")))
    check_words("--shapes", settings.shapes, shape_names)
+   local peer_names = {none = true}
+   for _, peer in ipairs(plan.peers) do
+      peer_names[peer.name] = true
+   end
+   check_words("--peers", settings.peers, peer_names)
    find_drivers()
+   settings.peers = find_peers()
 
    local document = {
       machine = machine(), echo = {}, figures = {},

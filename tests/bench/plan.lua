@@ -15,38 +15,67 @@ plan.shapes = {
 plan.goal_driver = "epoll"
 
 -- part is the word for --only; ours and bare are scripts with their arguments; each name in names is a
--- figure that the script prints, goal is that of the first. With wall the script's whole run is timed.
+-- figure that the script prints, goals are theirs, ratio is a goal for the first divided by bare Lua's. With wall the
+-- script's whole run is timed. peer: what the programs in peers/ are asked for; not_in: who cannot, or not in a minute.
 plan.figures = {
    {
-      part = "switch", names = {"switch, 1 task, ns"}, goal = 200,
-      ours = {"switch.lua", 1}, bare = {"bare.lua", "switch", 1},
+      part = "switch", names = {"switch, 1 task, ns"}, goals = {200},
+      ours = {"switch.lua", 1}, bare = {"bare.lua", "switch", 1}, peer = {"switch", 1},
    },
    {
-      part = "switch", names = {"switch, 100 tasks, ns"}, goal = 100,
-      ours = {"switch.lua", 100}, bare = {"bare.lua", "switch", 100},
+      part = "switch", names = {"switch, 100 tasks, ns"}, goals = {100},
+      ours = {"switch.lua", 100}, bare = {"bare.lua", "switch", 100}, peer = {"switch", 100},
    },
    {part = "spawn", names = {"coroutine.create and run, ns"}, bare = {"bare.lua", "create"}},
    {
-      part = "spawn", names = {"spawn 1,000, await all, ns each"}, goal = 240,
-      ours = {"spawn.lua"}, bare = {"bare.lua", "spawn"},
+      part = "spawn", names = {"spawn 1,000, await all, ns each"}, goals = {240},
+      ours = {"spawn.lua"}, bare = {"bare.lua", "spawn"}, peer = {"spawn"},
    },
    {
-      part = "queue", names = {"queue of 1, ns a value"},
-      ours = {"queue.lua", 1}, bare = {"bare.lua", "queue", 1},
+      part = "queue", names = {"queue of 1, ns a value"}, goals = {180},
+      ours = {"queue.lua", 1}, bare = {"bare.lua", "queue", 1}, peer = {"queue", 1},
    },
    {
-      part = "queue", names = {"queue of 100, ns a value"},
-      ours = {"queue.lua", 100}, bare = {"bare.lua", "queue", 100},
+      part = "queue", names = {"queue of 100, ns a value"}, goals = {60},
+      ours = {"queue.lua", 100}, bare = {"bare.lua", "queue", 100}, peer = {"queue", 100},
    },
-   {part = "timers", names = {"100,000 sleeps in 1 s, CPU ms", "the same, mean ms late"}, ours = {"timers.lua"}},
-   {part = "timers", names = {"timer start and cancel, ns"}, ours = {"timers.lua", "cancel"}},
-   {part = "memory", names = {"bytes per sleeping task"}, ours = {"memory.lua"}, bare = {"bare.lua", "memory"}},
    {
-      part = "start", names = {"start of hello, ms"}, goal = 1.5, wall = true,
+      part = "timers", names = {"100,000 sleeps in 1 s, CPU ms", "the same, mean ms late"}, goals = {320, 2},
+      ours = {"timers.lua"}, peer = {"timers"}, not_in = {["lua-eco"] = true},
+   },
+   {
+      part = "timers", names = {"timer start and cancel, ns"}, goals = {110},
+      ours = {"timers.lua", "cancel"}, peer = {"cancel"}, not_in = {cqueues = true},
+   },
+   {
+      part = "memory", names = {"bytes per sleeping task"}, goals = {1550},
+      ours = {"memory.lua"}, bare = {"bare.lua", "memory"}, peer = {"memory"}, not_in = {["lua-eco"] = true},
+   },
+   {part = "calls", names = {"pcall, ns"}, ratio = 1.1, ours = {"calls.lua", "pcall"}, bare = {"bare.lua", "pcall"}},
+   {
+      part = "calls", names = {"a generator's value by coroutine.wrap, ns"}, ratio = 1.15,
+      ours = {"calls.lua", "wrap"}, bare = {"bare.lua", "wrap"},
+   },
+   {
+      part = "calls", names = {"a generator's value by coroutine.resume, ns"}, ratio = 1.15,
+      ours = {"calls.lua", "resume"}, bare = {"bare.lua", "resume"},
+   },
+   {
+      part = "start", names = {"start of hello, ms"}, goals = {1.5}, wall = true,
       ours = {"start.lua"}, bare = {"start.lua"},
    },
 }
 
-plan.parts = {"echo", "switch", "spawn", "queue", "timers", "memory", "start"}
+-- Others that are measured beside us where they are installed; interpreter is a setting, try a line that it runs where
+-- the peer is there.
+plan.peers = {
+   {name = "asyncio", interpreter = "python", try = {"-c", "import asyncio"}, script = {"in_python.py", "asyncio"}},
+   {name = "uvloop", interpreter = "python", try = {"-c", "import uvloop"}, script = {"in_python.py", "uvloop"}},
+   {name = "cqueues", interpreter = "lua", try = {"-e", 'require "cqueues"'}, script = {"in_cqueues.lua"}},
+   {name = "lua-eco", interpreter = "eco", try = {"-e", 'require "eco"'}, script = {"in_eco.lua"}},
+}
+plan.peer_rounds = 3 -- they are slower, and nobody decides anything by their third digit
+
+plan.parts = {"echo", "switch", "spawn", "queue", "timers", "memory", "calls", "start"}
 
 return plan
