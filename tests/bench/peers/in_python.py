@@ -1,8 +1,7 @@
-"""in_python.py asyncio|uvloop PART [n]: what our benchmarks do, in Python.
-
-PART is switch, spawn, queue, timers, cancel, memory or echo; what each one prints is said in the Lua script of that
-name. Numbers of repetitions are smaller than there: the figures are per operation.
-"""
+# in_python.py asyncio|uvloop PART [n]: what our benchmarks do, in Python.
+#
+# PART is switch, spawn, queue, timers, cancel, memory or echo; what each one prints is said in the Lua script of that
+# name. Numbers of repetitions are smaller than there: the figures are per operation.
 import asyncio
 import gc
 import sys
