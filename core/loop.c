@@ -124,7 +124,8 @@ int saros_open(saros_loop **out, const saros_config *given, char *why, size_t si
         saros_free_loop(loop);
         return error;
     }
-    loop->config.driver = NULL; /* the caller's string; it may be gone tomorrow */
+    loop->config.driver = NULL;   /* the caller's string; it may be gone tomorrow */
+    loop->turn = saros_now(loop); /* before the first one */
     *out = loop;
     return 0;
 }

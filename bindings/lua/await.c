@@ -100,6 +100,7 @@ static void call_back(lua_State *L, const saros_awaitable *is, int index) {
             }
             lua_pushvalue(L, index);
             saros_call_soon(L, rt, 1);
+            lua_pop(L, 1);
             lua_pushboolean(L, 0);
             lua_rawseti(L, -2, i);
         }
@@ -343,17 +344,22 @@ static saros_awaitable *check_pending(lua_State *L, const char *what) {
     return &future->is;
 }
 
+static void settle_future(lua_State *L, saros_awaitable *is, enum saros_fate fate) {
+    saros_rt *rt = saros_state(L)->current;
+    int       n = lua_gettop(L) - 1;
+    if (rt != NULL && rt->manners.debug) saros_debug_settling(L, rt, is, 1, fate, n);
+    saros_settle(L, is, 1, fate, n);
+}
+
 static int set_result(lua_State *L) {
-    saros_settle(L, check_pending(L, "set_result"), 1, SAROS_RETURNED, lua_gettop(L) - 1);
+    settle_future(L, check_pending(L, "set_result"), SAROS_RETURNED);
     return 0;
 }
 
 static int set_error(lua_State *L) {
     saros_awaitable *is = check_pending(L, "set_error");
-    saros_rt        *rt = saros_state(L)->current;
     lua_settop(L, 2);
-    if (rt != NULL && rt->manners.debug) saros_debug_failing(L, rt, is, 1);
-    saros_settle(L, is, 1, SAROS_FAILED, 1);
+    settle_future(L, is, SAROS_FAILED);
     return 0;
 }
 

@@ -24,6 +24,7 @@ typedef struct channel {
 
 typedef struct end {
     channel *of;
+    size_t   waits; /* tasks that wait at it; perhaps some whose coroutines were closed */
     bool     closed;
 } end;
 
@@ -43,6 +44,22 @@ static int fail_broken(lua_State *L) {
 
 static int fail_ended(lua_State *L) {
     return saros_fail(L, SAROS_EEOF, "the channel has ended: all senders are closed");
+}
+
+/* ---- waiting at an end ---------------------------------------------------------------------------------------- */
+
+static void wait_at(end *e, saros_task *task, saros_waiter **list) {
+    task->op.buffer = e;
+    e->waits++;
+    saros_wait_on(task, list);
+}
+
+/* In the continuation. */
+static saros_task *waited_at(lua_State *L, end *e, int64_t *result) {
+    saros_task *task = saros_waited(L, result);
+    task->op.buffer = NULL;
+    e->waits--;
+    return task;
 }
 
 /* ---- values --------------------------------------------------------------------------------------------------- */
@@ -138,9 +155,8 @@ void saros_channel_leave(lua_State *co, saros_task *task) { unsend(co, task); }
 
 static int send_k(lua_State *L, int status, lua_KContext ctx) {
     int64_t     result;
-    saros_task *task = saros_waited(L, &result);
+    saros_task *task = waited_at(L, lua_touserdata(L, 1), &result);
     (void)status, (void)ctx;
-    task->op.buffer = NULL;
     if (result ==
         0) { /* it is taken, also if the task was cancelled a moment later: that is raised at its next await */
         lua_pushboolean(L, 1);
@@ -170,9 +186,8 @@ static int send(lua_State *L) {
     push_table(L, PENDING);
     lua_pushvalue(L, 2);
     lua_rawsetp(L, -2, task);
-    task->op.buffer = e;
     task->waits_for = SAROS_FOR_RECEIVER;
-    saros_wait_on(task, &c->senders);
+    wait_at(e, task, &c->senders);
     promise(c);
     return saros_suspend(L, task, 0, send_k);
 }
@@ -199,10 +214,9 @@ static int receive_k(lua_State *L, int status, lua_KContext ctx);
 /* Receivers wait in the order of their tickets: who was woken in vain goes back to where it was. */
 static int wait_for_value(lua_State *L, saros_task *task, end *e, size_t ticket) {
     saros_waiter **list = &e->of->receivers, *me = &task->wait;
-    task->op.buffer = e;
     task->op.size = ticket;
-    saros_wait_on(task, list);
-    saros_waiter *at = *list;
+    wait_at(e, task, list);
+    saros_waiter *at = task_of(me->prev)->op.size < ticket ? me : *list; /* whoever comes anew is the last: no search */
     while (at != me && task_of(at)->op.size < ticket) at = at->next;
     if (at != me) {
         me->prev->next = me->next;
@@ -217,11 +231,10 @@ static int wait_for_value(lua_State *L, saros_task *task, end *e, size_t ticket)
 
 static int receive_k(lua_State *L, int status, lua_KContext ctx) {
     int64_t     result;
-    saros_task *task = saros_waited(L, &result);
     end        *e = lua_touserdata(L, 1);
     channel    *c = e->of;
+    saros_task *task = waited_at(L, e, &result);
     (void)status, (void)ctx;
-    task->op.buffer = NULL;
     if (result == 0) {
         c->promised--;
         if (!saros_is_cancelled(task) && !e->closed) {
@@ -285,6 +298,7 @@ static int items(lua_State *L) {
 
 /* Tasks that wait at this end are told that it was closed. */
 static void end_waits(saros_waiter **list, const end *e) {
+    if (e->waits == 0) return; /* of a crowd that waits at clones, each closing its own, nobody is asked */
     saros_waiter *waiter = *list, *last = waiter != NULL ? waiter->prev : NULL;
     while (waiter != NULL) {
         saros_waiter *next = waiter != last ? waiter->next : NULL;

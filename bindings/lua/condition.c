@@ -84,7 +84,7 @@ static int wait_for_k(lua_State *L, int status, lua_KContext ctx) {
 
 static int wait_for(lua_State *L) {
     check(L);
-    luaL_checkany(L, 2);
+    luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "predicate expected");
     saros_begin(L, "condition:wait_for");
     lua_settop(L, 2);
     return wait_for_k(L, LUA_OK, WAITED);

@@ -1,9 +1,10 @@
 /* debug.c: debug mode: what is not wrong, and yet nobody meant it.
  *
  * Told once each, to wherever messages go: a step of a task, or a callback, that takes over 100 ms without giving way
- * (semantics 10); a stream or listener that nobody closed, when it is collected or its loop ends; an error that was set on
- * a future, and that nobody took before it was collected or the loop ended. Tasks need none of this for their errors, which
- * are always told. A result that nobody takes is no fault: many tasks are there for what they do.
+ * (semantics 10); a stream or listener that nobody closed, when it is collected or its loop ends; a result of a task or a
+ * future, or an error that was set on a future, that nobody took before it was collected or the loop ended. Tasks need none
+ * of this for their errors, which are always told. Nil and true say no more than that it is done, and many tasks are there
+ * for what they do.
  *
  * Owns, for a loop in debug mode, a weak table of what is watched, with the place where it was opened or set.
  * Promises: without debug mode nothing of this is made; nothing told here changes the exit code. */
@@ -14,7 +15,7 @@
 
 #define SLOW (SAROS_SECOND / 10)
 
-/* SAROS_T_WATCH: is collected together with the future in user value 1. */
+/* SAROS_T_WATCH: is collected together with the task or future in user value 1. */
 typedef struct watch {
     saros_rt *rt; /* NULL: it need not be told any more */
 } watch;
@@ -96,30 +97,62 @@ static void push_here(lua_State *L) {
     lua_pushliteral(L, "[C]");
 }
 
-/* The value on top, which stays, was opened or set here. */
+/* The value on top, which stays, is told with the text below it, which is popped. */
 static void watch_it(lua_State *L, saros_rt *rt) {
     luaL_checkstack(L, 8, "debug mode");
     push_watched(L, rt);
     lua_pushvalue(L, -2);
-    push_here(L);
+    lua_pushvalue(L, -4);
     lua_rawset(L, -3);
     lua_pop(L, 1);
+    lua_remove(L, -2);
 }
 
 void saros_debug_opened(lua_State *L, saros_rt *rt) {
-    if (rt->manners.debug) watch_it(L, rt);
+    if (!rt->manners.debug) return;
+    push_here(L);
+    lua_insert(L, -2);
+    watch_it(L, rt);
 }
 
-void saros_debug_failing(lua_State *L, saros_rt *rt, saros_awaitable *is, int index) {
-    if (is->observed || is->waiters != NULL) return;
+/* Is there one among the n values on top that somebody should have taken? */
+static bool tells(lua_State *L, int n) {
+    while (n > 0 && (lua_isnil(L, -n) || (lua_isboolean(L, -n) && lua_toboolean(L, -n)))) n--;
+    return n > 0;
+}
+
+void saros_debug_settling(lua_State *L, saros_rt *rt, saros_awaitable *is, int index, enum saros_fate fate, int n) {
+    saros_task *task = is->task ? (saros_task *)is : NULL;
+    bool        taken = is->observed || is->waiters != NULL;
+    if (taken || (task != NULL && (task == rt->main || task->report_now))) return;
+    if (fate == SAROS_RETURNED && !tells(L, n)) return;
+    int top = lua_gettop(L);
+    luaL_checkstack(L, 8, "debug mode");
     saros_box(L, is, index);
     watch *self = saros_new(L, rt->lua, SAROS_T_WATCH, sizeof *self, 1);
     lua_pushvalue(L, index);
     lua_setiuservalue(L, -2, 1);
+    if (task == NULL) push_here(L);
+    else saros_push_task_label(L, task);
+    lua_insert(L, -2);
     watch_it(L, rt);
     self->rt = rt;
     lua_setfield(L, -2, "watch");
-    lua_pop(L, 1);
+    lua_settop(L, top);
+}
+
+static void report_not_taken(lua_State *L, saros_rt *rt, const saros_awaitable *is, const char *place) {
+    if (is->fate == SAROS_FAILED) {
+        lua_getiuservalue(L, -1, 1);
+        lua_rawgeti(L, -1, 1);
+        const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
+        lua_pushfstring(L, "an error that was set on a future at %s was never taken: %s", place, text);
+    } else if (is->task) {
+        lua_pushfstring(L, "task %s has returned something that nobody ever awaited", place);
+    } else {
+        lua_pushfstring(L, "a result that was set on a future at %s was never awaited", place);
+    }
+    saros_report(rt->loop, lua_tostring(L, -1));
 }
 
 /* The stream or watch at index is gone, or its loop ends; its place, or nil, is on top (popped). */
@@ -137,13 +170,7 @@ static void tell(lua_State *L, saros_rt *rt, int index) {
         self->rt = NULL;
         lua_getiuservalue(L, index, 1);
         const saros_awaitable *is = lua_touserdata(L, -1);
-        lua_getiuservalue(L, -1, 1);
-        lua_rawgeti(L, -1, 1);
-        const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
-        if (!is->observed) {
-            lua_pushfstring(L, "an error that was set on a future at %s was never taken: %s", place, text);
-            saros_report(rt->loop, lua_tostring(L, -1));
-        }
+        if (!is->observed) report_not_taken(L, rt, is, place);
     }
     lua_settop(L, top - 1);
 }

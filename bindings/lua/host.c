@@ -48,6 +48,7 @@ static atomic_int signal_number; /* not yet told; 0: none */
 static int        ended_by;      /* the signal that was told; 0: none */
 static saros_op   look_op;       /* posted by SIGQUIT */
 static atomic_int looking;       /* it was, and is not yet told */
+static atomic_int overlooked;    /* one came while no loop ran */
 
 static void signal_told(saros_loop *loop, saros_op *op, int64_t result) {
     int number = atomic_exchange(&signal_number, 0);
@@ -68,8 +69,8 @@ static void look_told(saros_loop *loop, saros_op *op, int64_t result) {
         if (rt->running) saros_dump_report(rt);
 }
 
-/* Inside a signal handler, or on another thread. False: no loop runs that could be told; or it has not taken note of the
- * last wish to look. */
+/* Inside a signal handler, or on another thread. False: no loop runs that could be told; or the last wish to look was not
+ * taken note of. The first one may come while the host itself works, and then ends nothing. */
 static bool on_signal(int number) {
     bool told = false;
     atomic_fetch_add(&signalled->knocking, 1); /* the loop stays open until it is taken back */
@@ -77,6 +78,8 @@ static bool on_signal(int number) {
     if (loop != NULL && number == SAROS_LOOK) {
         told = atomic_exchange(&looking, 1) == 0;
         if (told) saros_post(loop, &look_op, number);
+    } else if (number == SAROS_LOOK) {
+        told = atomic_exchange(&overlooked, 1) == 0;
     } else if (loop != NULL) {
         told = true;
         if (atomic_exchange(&signal_number, number) == 0) saros_post(loop, &signal_op, number);
@@ -290,6 +293,8 @@ static void report(void *user, const char *text) {
     fprintf(stderr, "saros: %s\n", text);
 }
 
+static void say_ended(void) { fprintf(stderr, "saros: %s\n", ended_by == SIGINT ? "interrupted" : "terminated"); }
+
 static int run_script(lua_State *L, options *o) {
     saros_lua   *lua = saros_state_slow(L);
     saros_config config = SAROS_CONFIG_INIT;
@@ -317,10 +322,12 @@ static int run_script(lua_State *L, options *o) {
     luaL_checkstack(L, arguments, "too many arguments");
     for (int i = 0; i < arguments; i++) lua_pushstring(L, o->argv[o->first + i]);
     watch_signals(lua, rt->loop);
-    int status = saros_rt_run(L, rt, arguments);
-    if (ended_by != 0) fprintf(stderr, "saros: %s\n", ended_by == SIGINT ? "interrupted" : "terminated");
+    int  status = saros_rt_run(L, rt, arguments);
+    bool ended = ended_by != 0;
+    if (ended) say_ended();
     else if (status != LUA_OK) show_error(L);
     end_leftovers(L, rt);
+    if (!ended && ended_by != 0) say_ended();
     unwatch_signals();
     saros_rt_close(L, rt); /* reports what nobody has awaited */
     size_t reported = rt->reported;

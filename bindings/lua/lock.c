@@ -111,11 +111,19 @@ int saros_lock_try_acquire(lua_State *L) {
     return acquired(guard);
 }
 
+/* An agent waits where the task that made it would: what is held for that is handed to it, until it ends. */
+static bool acts_for(const saros_task *task, const saros_task *owner) {
+    return task != NULL && task->agent && owner != NULL && owner->id == task->parent;
+}
+
 saros_task *saros_lock_mine(lua_State *L, saros_lock *lock, const char *what) {
     saros_task *task = saros_running_task(L), *owner = lock->is.owner;
     if (lock->broken) saros_lock_broken(L, lock);
     if (lock->turn == 0) luaL_error(L, "%s: the lock is not held", what);
-    if (task != NULL && owner == NULL) own(lock, owner = task);
+    if (task != NULL && (owner == NULL || acts_for(task, owner))) {
+        saros_disown(&lock->held);
+        own(lock, owner = task);
+    }
     if (owner == NULL) luaL_error(L, "%s: only a task can hold a lock", what);
     if (task != owner) {
         saros_task_push(L, owner);

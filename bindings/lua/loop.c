@@ -224,6 +224,7 @@ int saros_rt_run(lua_State *L, saros_rt *rt, int nargs) {
 
 void saros_rt_interrupt(saros_rt *rt, const char *reason) {
     rt->interrupted = true;
+    if (rt->closing) return; /* all are cancelled already, and their <close> variables may take their time */
     if (rt->main == NULL) {
         saros_stop(rt->loop);
         return;
@@ -338,7 +339,6 @@ static int loop_call_soon(lua_State *L) {
     saros_rt *rt = check_open(L);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     saros_call_soon(L, rt, lua_gettop(L) - 2);
-    lua_pushboolean(L, 1);
     return 1;
 }
 

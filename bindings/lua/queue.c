@@ -241,7 +241,7 @@ static int join(lua_State *L) {
 static int task_done(lua_State *L) {
     queue *q = check(L);
     saros_check_bound(L, q->loop, "queue:task_done");
-    if (q->unfinished <= 0) return luaL_error(L, "task_done: called more often than there were items");
+    if (q->unfinished <= 0) return luaL_error(L, "queue:task_done: called more often than there were items");
     if (--q->unfinished == 0) saros_wake_all(&q->joiners, 0);
     lua_pushboolean(L, 1);
     return 1;

@@ -249,7 +249,7 @@ void saros_push_deadlock(lua_State *L, saros_rt *rt);          /* what to say wh
 
 void saros_stepping(saros_rt *rt);                              /* its host is about to step it */
 void saros_steps_forget(saros_rt *rt);                          /* fewer wait for its next step than before */
-void saros_call_soon(lua_State *L, saros_rt *rt, int nargs);    /* function and arguments on top, popped */
+void saros_call_soon(lua_State *L, saros_rt *rt, int nargs);    /* function and arguments on top become a handle */
 void saros_calls_cancel(saros_rt *rt);                          /* its loop closes: none of them runs any more */
 int  saros_raise(lua_State *L, int code, const char *message);  /* an error object; does not return */
 int  saros_raise_returned(lua_State *L, int message, int code); /* the same of a returned message and code */

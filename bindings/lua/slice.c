@@ -23,6 +23,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
     if (saros_now(rt->loop) < rt->slice_ends) return;
     task->suspended = true;
     task->at_hand = 0;
+    task->since = (uint32_t)(saros_turn(rt->loop) >> SAROS_SINCE_BITS);
     saros_requeue(task);
     lua_yield(L, 0);
 }

@@ -39,7 +39,9 @@ static int body_k(lua_State *co, int status, lua_KContext ctx) {
     saros_task *task = lua_touserdata(co, 1);
     (void)ctx;
     if (status == LUA_OK || status == LUA_YIELD) {
-        saros_settle(co, &task->is, 1, SAROS_RETURNED, lua_gettop(co) - 2);
+        int n = lua_gettop(co) - 2;
+        if (task->rt->manners.debug) saros_debug_settling(co, task->rt, &task->is, 1, SAROS_RETURNED, n);
+        saros_settle(co, &task->is, 1, SAROS_RETURNED, n);
         return 0;
     }
     if (saros_is_own_cancel(co, -1)) return end_cancelled(co, task);

@@ -244,8 +244,8 @@ void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index);
 
 /* ---- debug.c -------------------------------------------------------------------------------------------------- */
 
-/* An error is about to be set on a future that nobody awaits; in debug mode only. index: the userdata. */
-void saros_debug_failing(lua_State *L, saros_rt *rt, saros_awaitable *is, int index);
+/* A task or future, at index, is about to be settled with the n values on top, which stay; in debug mode only. */
+void saros_debug_settling(lua_State *L, saros_rt *rt, saros_awaitable *is, int index, enum saros_fate fate, int n);
 
 /* ---- deadlock.c ----------------------------------------------------------------------------------------------- */
 

@@ -147,16 +147,10 @@ static call *make_call(lua_State *L, saros_rt *rt, int nargs, saros_clock *clock
     return self;
 }
 
-static call *start_soon(lua_State *L, saros_rt *rt, int nargs) {
+void saros_call_soon(lua_State *L, saros_rt *rt, int nargs) {
     call *self = make_call(L, rt, nargs, NULL);
     saros_expect(rt->loop, &self->op);
     saros_complete(rt->loop, &self->op, 0);
-    return self;
-}
-
-void saros_call_soon(lua_State *L, saros_rt *rt, int nargs) {
-    start_soon(L, rt, nargs);
-    lua_pop(L, 1);
 }
 
 static int start_at(lua_State *L, saros_rt *rt, saros_time deadline) {
@@ -174,7 +168,7 @@ static int start_at(lua_State *L, saros_rt *rt, saros_time deadline) {
 
 static int call_soon(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    start_soon(L, saros_loop_now(L, "saros.call_soon"), lua_gettop(L) - 1);
+    saros_call_soon(L, saros_loop_now(L, "saros.call_soon"), lua_gettop(L) - 1);
     return 1;
 }
 

@@ -8,6 +8,8 @@ local ended = { n = 3, nil, "the channel has ended: all senders are closed", "EE
 local broken = { n = 3, nil, "nobody can receive: all receivers are closed", "EPIPE" }
 local closed = { n = 3, nil, "this end of the channel is closed", "ECLOSED" }
 
+local in_time = kit.needs("time", it, pending) -- for what measures CPU time
+
 local function sender(tx, ...)
    local values = { ... }
    return saros.spawn(function()
@@ -361,6 +363,25 @@ describe("saros.channel", function()
       collectgarbage()
       for i = 1, 4 do assert.is_nil(weak[i]) end
       assert.is_nil(task)
+   end)
+
+   in_time("costs each of a crowd the same, however many wait, at one end or each at its own", function()
+      local function crowd(n)
+         local tx, rx = saros.channel(0)
+         local tasks, before = {}, os.clock()
+         for i = 1, n do
+            tasks[i] = saros.spawn(function()
+               local mine <close> = rx:clone()
+               return mine:receive()
+            end)
+         end
+         for i = 1, n do tx:send(i) end
+         for i = 1, n do assert(tasks[i]:await() == i) end
+         return os.clock() - before
+      end
+      crowd(2000)
+      local few, many = math.min(crowd(2000), crowd(2000)), crowd(32000)
+      assert.is_true(many < 16 * few * 4, ("%.3f s, and %.3f s for 16 times as many"):format(few, many))
    end)
 
    it("belongs to the loop in which it was first awaited", function()

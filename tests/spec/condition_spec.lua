@@ -98,6 +98,35 @@ describe("saros.condition", function()
       owner:cancel()
    end)
 
+   it("34: stands in a race, a gather and a wait for the task that holds its lock", function()
+      local condition, notified = saros.condition(), 0
+      local function notify()
+         local _ <close> = condition:acquire()
+         notified = notified + 1
+         condition:notify()
+      end
+      do
+         local guard <close> = condition:acquire()
+         saros.spawn(notify)
+         assert.are.same({ 2, true }, { saros.race(3600, condition) })
+         assert.are.equal(1, notified)
+         assert.is_true(condition:locked())
+         assert.are.same({ 1, "at once" }, { saros.race(function() return "at once" end, condition) }) -- has it back
+         assert.is_true(condition:locked())
+         saros.spawn(notify)
+         assert.is_true(saros.gather(condition))
+         saros.spawn(notify)
+         saros.wait({ condition })
+         assert.are.equal(3, notified)
+         assert.is_true(condition:notify())
+         local kept = saros.spawn(function() kit.raises("held by another task", saros.gather, condition) end)
+         kept:await()
+         guard:release()
+      end
+      assert.is_false(condition:locked())
+      assert(condition:acquire():release())
+   end)
+
    it("34: notifies as many as it was asked to, oldest first", function()
       local condition, log = saros.condition(), kit.log()
       local tasks = {}
@@ -206,6 +235,12 @@ describe("saros.condition", function()
       local _ <close> = condition:acquire()
       assert.are.equal(7, condition:wait_for(function() return 7 end))
       kit.raises("oops", condition.wait_for, condition, function() error("oops") end)
+   end)
+
+   it("wait_for names what is not a predicate", function()
+      local condition = saros.condition()
+      local _ <close> = condition:acquire()
+      assert.is_truthy(kit.text_of(function() condition:wait_for() end):find("bad argument #1 to 'wait_for' (predicate expected", 1, true))
    end)
 
    it("shares a lock with another condition", function()

@@ -138,6 +138,17 @@ describe("saros.dump", function()
       finish(a, b)
    end)
 
+   it("counts from the spawn, also before the loop's first turn, and from where a slice ended", function()
+      local loop <close> = saros.loop{slice = 0.001}
+      local text
+      loop:call_soon(function() text = saros.dump() end)
+      loop:spawn(function() while not text do end end):set_name("busy")
+      loop:spawn(function() end):set_name("fresh")
+      assert(loop:step())
+      assert.is_truthy(text:find("busy %b() has not begun, since 0.%d s"), text)
+      assert.is_truthy(text:find("fresh %b() has not begun, since 0.%d s"), text)
+   end)
+
    it("runs nothing of the script's, and needs a loop", function()
       local task = saros.spawn(saros.sleep, 9):set_name("x")
       local object = setmetatable({}, { __index = error, __tostring = error, __name = "saros.fake" })

@@ -184,6 +184,18 @@ describe("saros.loop", function()
       assert.is_true(loop:now() - before >= 0.001)
    end)
 
+   it("gives a handle for a call, which can be cancelled", function()
+      local loop <close> = saros.loop{}
+      local calls = {}
+      local function call(...) calls[#calls + 1] = table.pack(...) end
+      loop:call_soon(call, 1, nil)
+      local handle = loop:call_soon(call, 2)
+      assert.is_true(handle:cancel())
+      loop:run()
+      assert.are.same({ { n = 2, 1, nil } }, calls)
+      assert.is_false(handle:cancel())
+   end)
+
    it("spawns and calls from outside", function()
       local loop <close> = new()
       local log = kit.log()
@@ -191,7 +203,7 @@ describe("saros.loop", function()
          log("task")
          return ...
       end, 1, 2)
-      assert.is_true(loop:call_soon(function(x) log(x) end, "call"))
+      loop:call_soon(function(x) log(x) end, "call")
       assert.is_true(loop:run())
       assert.are.equal("task call", table.concat(log, " "))
       assert.are.same({ 1, 2 }, { task:result() })

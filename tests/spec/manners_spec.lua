@@ -1,9 +1,8 @@
--- manners_spec.lua: the loop's manners: who gives way to whom, exception handlers, debug mode, slices, shuffled tasks.
+-- manners_spec.lua: the loop's manners: who gives way to whom, exception handlers, slices, shuffled tasks.
 --
 -- Of the numbered lines of the semantics that these specs carry in their names, some are the core's alone, and are tested
 -- there: 5 (the way in from other threads) in unit/test_door.c, 52 to 55 and 60 in conformance/stopping.c and ending.c,
--- 58 in conformance/timing.c, 61 in the whole of conformance/. Of 10, "calls from the wrong thread raise" has no
--- counterpart here: a Lua state has one thread.
+-- 58 in conformance/timing.c, 61 in the whole of conformance/.
 
 local saros = require "saros"
 local kit = require "support.kit"
@@ -13,10 +12,6 @@ local in_time = kit.needs("time", it, pending) -- for cases in which time passes
 
 local function has(text, part)
    assert(text:find(part, 1, true), ("%q is not in: %s"):format(part, text))
-end
-
-local function count(text, part)
-   return select(2, text:gsub(part:gsub("%W", "%%%0"), ""))
 end
 
 local busy = "local function busy(s) local t = os.clock() while os.clock() - t < s do end end\n"
@@ -219,77 +214,6 @@ describe("an exception handler", function()
       kit.raises("field 'message'", loop.call_exception_handler, loop, {})
       loop:close()
       kit.raises("the loop is closed", loop.get_exception_handler, loop)
-   end)
-end)
-
-describe("debug mode", function()
-   in_time("10: tells of steps over 100 ms: the task, and where the step ended; and of callbacks", function()
-      local output, code = kit.run("--debug", "-e", "local saros = require 'saros'\n" .. busy .. [[
-         local function slow() busy(0.13) saros.sleep(0) end
-         saros.spawn(slow):set_name("the slow one")
-         saros.sleep(0.001)
-         saros.spawn(function() busy(0.13) end):set_name("the one that ends"):await()
-         saros.call_soon(function() busy(0.13) end)
-         saros.sleep(0.001)]])
-      assert.are.equal(0, code, output)
-      assert(output:match("saros: task the slow one %b() ran for 0%.%d+ s without giving way; that ended at\n"
-         .. "stack traceback:\n[^\n]*'saros.sleep'\n[^\n]*:3: in function"), output)
-      assert(output:match("saros: task the one that ends %b() ran for 0%.%d+ s without giving way, and has ended"), output)
-      assert(output:match("saros: a callback, the function at %b():7, ran for 0%.%d+ s"), output)
-   end)
-
-   in_time("10: is switched on by SAROS_DEBUG and by an option of a loop, and is off by default", function()
-      local code = kit.quote("local saros = require 'saros'\n" .. busy .. "busy(0.13) saros.sleep(0)")
-      local function run(before)
-         return (kit.shell(before .. " SAROS_DRIVER=" .. kit.driver .. " " .. kit.quote(kit.host) .. " -e " .. code))
-      end
-      has(run("SAROS_DEBUG=1"), "without giving way")
-      assert.are.equal("", run("SAROS_DEBUG=0"))
-      assert.are.equal("", run("SAROS_DEBUG="))
-      assert.are.equal("", run(""))
-      has(kit.script(busy .. "saros.loop{debug = true}:run(function() busy(0.13) saros.sleep(0) end)"), "without giving way")
-   end)
-
-   it("tells of streams and listeners that were never closed, when they are collected or the loop ends, and where they "
-      .. "were opened", function()
-      local output, code = kit.run("--debug", "-e", [[local saros = require "saros"
-         local listener = saros.listen("127.0.0.1:0")
-         local client <close> = saros.connect(listener:address())
-         local server = listener:accept()
-         server = nil
-         collectgarbage() collectgarbage()
-         print("collected")
-         saros.sleep(0)]])
-      assert.are.equal(0, code, output)
-      assert.are.equal(1, count(output, "saros: a stream that was opened at (command line):4 was never closed\n"), output)
-      assert.are.equal(1, count(output, "saros: a listener that was opened at (command line):2 was never closed\n"), output)
-      assert.are.equal(2, count(output, "never closed"))
-      assert(output:find("stream", 1, true) < output:find("listener", 1, true))
-      assert.are.equal("collected\n", (kit.script([[
-         local listener = saros.listen("127.0.0.1:0")
-         listener = nil
-         collectgarbage() collectgarbage()
-         print("collected")]])))
-   end)
-
-   it("tells of errors that were set on futures and that nobody took, and of no others", function()
-      local output, code = kit.run("--debug", "-e", [[local saros = require "saros"
-         saros.future():set_error("lost early")
-         local kept = saros.future()
-         kept:set_error("lost late")
-         local awaited, asked, waited = saros.future(), saros.future(), saros.future()
-         awaited:set_error("taken") pcall(awaited.await, awaited)
-         asked:set_error("taken") asked:error()
-         local task = saros.spawn(function() pcall(waited.await, waited) end)
-         saros.sleep(0)
-         waited:set_error("taken")
-         task:await()
-         collectgarbage() collectgarbage()
-         print("collected")]])
-      assert.are.equal(0, code, output)
-      has(output, "saros: an error that was set on a future at (command line):2 was never taken: lost early\n")
-      has(output, "saros: an error that was set on a future at (command line):4 was never taken: lost late\n")
-      assert.are.equal(2, count(output, "never taken"))
    end)
 end)
 

@@ -109,6 +109,32 @@ describe("SIGINT", function()
    end)
 end)
 
+for _, signal in ipairs({ "INT", "TERM" }) do
+   in_time("8: SIG" .. signal .. " while what main has left is being closed lets that end; a second one ends the process", function()
+      local code = [[
+         for i = 1, 2 do
+            saros.spawn(function()
+               local _ <close> = setmetatable({}, {__close = function()
+                  saros.shield(function()
+                     if i == 2 then saros.sleep(0.02) print("ready") end
+                     saros.sleep(0.1 + i * 0.1)
+                     print("closed " .. i)
+                  end)
+               end})
+               saros.sleep(100)
+            end)
+         end
+         saros.sleep(0)]]
+      local output, status = signalled(code, signal)
+      assert.are.equal(signal == "INT" and 130 or 143, status, output)
+      assert.is_truthy(output:find("closed 1\nclosed 2\n", 1, true), output)
+      assert.is_truthy(output:find(signal == "INT" and "saros: interrupted" or "saros: terminated", 1, true), output)
+      output, status = signalled(code:gsub("0.1 %+ i", "100 + i"), signal, 0.05, signal)
+      assert.are.equal(signal == "INT" and 130 or 143, status, output)
+      assert.is_nil(output:find("closed 2", 1, true))
+   end)
+end
+
 describe("SIGTERM", function()
    in_time("cancels main in the same way, and the exit code is 143", function()
       local output, status = signalled([[
@@ -169,6 +195,17 @@ describe("SIGQUIT", function()
       assert.is_truthy(output:find("\ninner waits in saros.sleep", 1, true), output)
       assert.is_truthy(output:find("\nmain runs another loop", 1, true), output)
       assert.is_truthy(output:find("\nouter ", 1, true), output)
+   end)
+
+   it("ends nothing where it comes while no loop runs", function()
+      local output, status = signalled([[
+         error(setmetatable({}, {__tostring = function()
+            print("ready")
+            io.popen("kill -s QUIT $PPID"):close()
+            return "the error"
+         end}))]])
+      assert.are.equal(1, status, output)
+      assert.is_truthy(output:find("saros: the error", 1, true), output)
    end)
 
    it("a second time ends a program that never awaits", function()
