@@ -7,7 +7,13 @@
  * Owns the loop's timer for that. */
 #include "bindings/lua/dump.h"
 
-enum { MOST_LISTED = 10, MOST_SHOWN = 100, MOST_NAMED = 20, MOST_STEPS = 100 /* of a circle that is found early */ };
+enum {
+    MOST_LISTED = 10,
+    MOST_SHOWN = 100,
+    MOST_NAMED = 20,
+    MOST_STEPS = 100 /* of a circle that is found early */,
+    MOST_DEPTH = 8 /* of gathers */
+};
 
 #define PATIENCE (SAROS_SECOND / 20) /* somebody else may be about to cancel one of them */
 
@@ -81,11 +87,16 @@ void saros_push_deadlock(lua_State *L, saros_rt *rt) {
 
 /* ---- while others live ----------------------------------------------------------------------------------------- */
 
+static bool has_deadline(const saros_task *task) {
+    const saros_scope *scope = task->scope;
+    while (scope != NULL && scope->tick.deadline == SAROS_FOREVER) scope = scope->parent;
+    return scope != NULL;
+}
+
 /* Whom a task waits for, and nothing else could wake it. NULL: a deadline will, or it can go on. */
 static saros_task *stuck_on(const saros_task *task) {
     if (task == NULL || !task->suspended || task->op.state != SAROS_FLYING || saros_is_cancelled(task)) return NULL;
-    for (const saros_scope *scope = task->scope; scope != NULL; scope = scope->parent)
-        if (scope->tick.deadline != SAROS_FOREVER) return NULL;
+    if (has_deadline(task)) return NULL;
     saros_task *owner = saros_lock_owner_of(task);
     return owner != NULL ? owner : saros_awaited_task(task);
 }
@@ -117,12 +128,31 @@ static bool leads_back(const saros_task *task, const saros_task *from) {
     return from == task;
 }
 
+/* Does one who gathers it, or gathers who gathers it, have a deadline? What a gather, race or the like has started, it ends. */
+static bool is_gathered_for_a_time(const saros_task *task, int depth) {
+    const saros_waiter *first = task->is.waiters, *waiter = first;
+    for (; waiter != NULL; waiter = waiter->next != first ? waiter->next : NULL) {
+        const saros_task *by = saros_gathering_task(waiter);
+        if (by != NULL && (has_deadline(by) || (depth > 0 && is_gathered_for_a_time(by, depth - 1)))) return true;
+    }
+    return false;
+}
+
+static bool will_end(const saros_task *circle) {
+    const saros_task *task = circle;
+    do {
+        if (is_gathered_for_a_time(task, MOST_DEPTH)) return true;
+        task = stuck_on(task);
+    } while (task != circle);
+    return false;
+}
+
 /* Each circle that has not been told is, once. */
 static void look_for_circles(saros_loop *loop, saros_op *op, int64_t result) {
     saros_rt *rt = (saros_rt *)((char *)op - offsetof(saros_rt, suspicion));
     (void)loop;
     for (saros_task *task = rt->first; task != NULL && result == 0 && !rt->closing; task = task->next) {
-        if ((task->waits_for & SAROS_CIRCLE_TOLD) || !leads_back(task, stuck_on(task))) continue;
+        if ((task->waits_for & SAROS_CIRCLE_TOLD) || !leads_back(task, stuck_on(task)) || will_end(task)) continue;
         for (saros_task *other = task; !(other->waits_for & SAROS_CIRCLE_TOLD); other = stuck_on(other))
             other->waits_for |= SAROS_CIRCLE_TOLD;
         rt->reported++;

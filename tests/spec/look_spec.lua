@@ -315,6 +315,20 @@ describe("a deadlock of some, while others live,", function()
          saros.sleep(1) print("ended", a:done(), b:done())]])
       assert.are.equal(0, code, output)
       assert.are.equal("ended\ttrue\ttrue\n", output)
+      for _, how in ipairs({ "saros.gather(left, right)", "saros.race(left, 3600)", "saros.wait({ left, right })",
+                             "saros.gather(function() saros.gather(left, right) end)" }) do
+         output, code = kit.script([[
+            local a, b
+            local function left() a = saros.current_task() saros.sleep(0) saros.sleep(0) pcall(b.await, b) end
+            local function right() b = saros.current_task() pcall(a.await, a) end
+            if not ("]] .. how .. [["):find("right") then saros.spawn(right) end
+            saros.timeout(0.3, function() ]] .. how .. [[ end)
+            for _, task in ipairs({ a, b }) do task:cancel() end
+            saros.sleep(0)
+            print("ended", a:done(), b:done())]])
+         assert.are.equal(0, code, output)
+         assert.are.equal("ended\ttrue\ttrue\n", output)
+      end
    end)
 
    it("is no false alarm for long chains, diamonds, and tasks that await one another in turn", function()
