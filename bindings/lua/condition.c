@@ -84,7 +84,7 @@ static int wait_for_k(lua_State *L, int status, lua_KContext ctx) {
 
 static int wait_for(lua_State *L) {
     check(L);
-    luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "predicate expected");
+    luaL_checktype(L, 2, LUA_TFUNCTION);
     saros_begin(L, "condition:wait_for");
     lua_settop(L, 2);
     return wait_for_k(L, LUA_OK, WAITED);
@@ -96,7 +96,7 @@ static int notify(lua_State *L) {
     condition  *c = check(L);
     lua_Integer n = luaL_optinteger(L, 2, 1);
     saros_lock_mine(L, c->lock, "condition:notify");
-    while (n-- > 0 && c->waiters != NULL) saros_wake_first(&c->waiters, 0);
+    for (; n > 0 && c->waiters != NULL; n--) saros_wake_first(&c->waiters, 0);
     lua_pushboolean(L, 1);
     return 1;
 }

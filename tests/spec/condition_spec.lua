@@ -237,10 +237,12 @@ describe("saros.condition", function()
       kit.raises("oops", condition.wait_for, condition, function() error("oops") end)
    end)
 
-   it("wait_for names what is not a predicate", function()
+   it("takes a function to wait for, and any whole number to notify", function()
       local condition = saros.condition()
       local _ <close> = condition:acquire()
-      assert.is_truthy(kit.text_of(function() condition:wait_for() end):find("bad argument #1 to 'wait_for' (predicate expected", 1, true))
+      kit.raises("bad argument #1 to 'wait_for' (function expected", function() condition:wait_for(42) end)
+      kit.raises("bad argument #1 to 'notify' (number expected", function() condition:notify("all") end)
+      for _, n in ipairs({ math.mininteger, -1, 0, math.maxinteger }) do assert.is_true(condition:notify(n)) end
    end)
 
    it("shares a lock with another condition", function()
