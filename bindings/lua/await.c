@@ -294,7 +294,8 @@ static int method_add_done_callback(lua_State *L) {
     if (is->fate != SAROS_PENDING) { /* never at once, also now: semantics 12 */
         lua_pushvalue(L, 1);
         saros_call_soon(L, saros_loop_now(L, "add_done_callback"), 1);
-        return 0;
+        lua_pushboolean(L, 1);
+        return 1;
     }
     saros_box(L, is, 1);
     if (lua_getfield(L, -1, "callbacks") != LUA_TTABLE) {
@@ -305,12 +306,14 @@ static int method_add_done_callback(lua_State *L) {
     }
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, luaL_len(L, -2) + 1);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 static int method_remove_done_callback(lua_State *L) {
     saros_awaitable *is = check(L);
     lua_Integer      removed = 0;
+    luaL_checktype(L, 2, LUA_TFUNCTION);
     lua_settop(L, 2);
     if (is->boxed && is->fate == SAROS_PENDING) {
         saros_box(L, is, 1);
@@ -353,14 +356,16 @@ static void settle_future(lua_State *L, saros_awaitable *is, enum saros_fate fat
 
 static int set_result(lua_State *L) {
     settle_future(L, check_pending(L, "set_result"), SAROS_RETURNED);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 static int set_error(lua_State *L) {
     saros_awaitable *is = check_pending(L, "set_error");
     lua_settop(L, 2);
     settle_future(L, is, SAROS_FAILED);
-    return 0;
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 static int future_cancel(lua_State *L) {

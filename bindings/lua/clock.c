@@ -217,9 +217,8 @@ static void settle(saros_clock *clock) {
     clock->since = now;
 }
 
-static double check_scale(lua_State *L, int index) {
-    double scale = luaL_checknumber(L, index);
-    luaL_argcheck(L, scale >= 0 && scale < HUGE_VAL, index, "a scale is a finite number from 0 on");
+static double check_scale(lua_State *L, double scale, int arg) {
+    luaL_argcheck(L, scale >= 0 && scale < HUGE_VAL, arg, "a scale is a finite number from 0 on");
     return scale;
 }
 
@@ -234,7 +233,7 @@ static int clock_new(lua_State *L) {
     if (lua_istable(L, 1)) {
         if (saros_option(L, 1, "scale") != LUA_TNIL) {
             luaL_argcheck(L, lua_isnumber(L, 2), 1, "option 'scale': number expected");
-            scale = check_scale(L, 2);
+            scale = check_scale(L, lua_tonumber(L, 2), 1);
         }
         saros_option(L, 1, "manual");
         manual = lua_toboolean(L, -1);
@@ -256,7 +255,7 @@ static int clock_new(lua_State *L) {
 static int clock_scale(lua_State *L) {
     saros_clock *clock = check(L);
     if (!lua_isnone(L, 2)) {
-        double scale = check_scale(L, 2);
+        double scale = check_scale(L, luaL_checknumber(L, 2), 2);
         settle(clock);
         clock->scale = scale;
         set_alarm(clock);

@@ -46,10 +46,7 @@ static int drain_k(lua_State *L, int status, lua_KContext ctx) {
     saros_several *all = saros_several_resumed(L);
     saros_task    *task = all->task;
     (void)status, (void)ctx;
-    if (all->pending > 0) return saros_several_wait(L, all, drain_k);
-    for (int i = 0; i < all->count; i++)
-        if (all->nodes[i].owned) saros_observe(all->nodes[i].is); /* the cancellation is what is told */
-    return saros_raise_cancelled(L, task);
+    return all->pending > 0 ? saros_several_wait(L, all, drain_k) : saros_raise_cancelled(L, task);
 }
 
 static int gather_k(lua_State *L, int status, lua_KContext ctx) {

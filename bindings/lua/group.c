@@ -292,7 +292,8 @@ static int body_k(lua_State *L, int status, lua_KContext ctx) {
 /* __close(group, error or nil) */
 static int group_close(lua_State *L) {
     saros_group *group = saros_group_check(L);
-    if (group->scope == NULL) return 0; /* its task was ended from outside */
+    if (group->scope == NULL || !group->scope->bare)
+        return 0; /* its task was ended from outside; or it has a function, and ends with that */
     saros_task *task = saros_begin_uncancelled(L, "closing a group");
     if (task != group->scope->task) return luaL_error(L, "a group is closed by the task that opened it");
     lua_settop(L, 2);

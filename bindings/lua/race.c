@@ -6,24 +6,10 @@
  * raises); an error of a loser is reported. */
 #include "bindings/lua/several.h"
 
-static void report_loser(lua_State *L, saros_rt *rt, saros_task *task, int index) {
-    int         top = lua_gettop(L);
-    const char *name = saros_task_name(L, task, index), *text = "an error without a value";
-    if (saros_push_values(L, &task->is, index) > 0) text = saros_text_of(L, -1);
-    lua_pushfstring(L, "task %s (spawned at %s:%d) has lost a race and failed: %s", name, task->place, task->line,
-                    text);
-    rt->reported++;
-    saros_report(rt->loop, lua_tostring(L, -1));
-    lua_settop(L, top);
-}
-
 /* All that it owns have ended. */
 static int end_race(lua_State *L, saros_several *all) {
     saros_task *task = all->task;
     int         won = all->first;
-    for (int i = 0; i < all->count; i++)
-        if (i != won && all->nodes[i].owned != NULL && all->nodes[i].is->fate == SAROS_FAILED)
-            report_loser(L, task->rt, all->nodes[i].owned, SAROS_AT_FIRST + i);
     if (won < 0) return saros_raise_cancelled(L, task);
     lua_pushinteger(L, won + 1);
     return 1 + saros_await_value(L, all->nodes[won].is, SAROS_AT_FIRST + won);

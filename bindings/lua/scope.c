@@ -12,7 +12,7 @@
 
 #include "bindings/lua/group.h"
 
-enum { MOST_SWALLOWED = 100 /* times a cancellation is raised before its task must give way */ };
+enum { MOST_SWALLOWED = 100 /* times a cancellation is raised before that is worth a word */ };
 
 typedef struct cancelled_object { /* SAROS_T_CANCELLED: the error; user values: the reason, what was cancelled */
     const void *owner;            /* the scope or task whose cancellation it is, … */
@@ -99,7 +99,7 @@ static void keep_reason(lua_State *L, saros_rt *rt, const void *at, int arg) {
 
 void saros_scope_keep_reason(lua_State *L, saros_scope *scope, int arg) { keep_reason(L, scope->rt, scope, arg); }
 
-/* Continuation of a task that keeps swallowing its cancellation and had to give way. */
+/* Continuation of a task that had to give way before it is told once more. */
 static int raise_k(lua_State *L, int status, lua_KContext ctx) {
     (void)status, (void)ctx;
     return saros_raise_cancelled(L, saros_resumed_raw(L));
@@ -107,10 +107,9 @@ static int raise_k(lua_State *L, int status, lua_KContext ctx) {
 
 int saros_raise_cancelled(lua_State *L, saros_task *task) {
     owner who = canceller(task, task->scope);
-    if (++task->raised == MOST_SWALLOWED && lua_isyieldable(L)) {
-        /* It was told a hundred times and goes on. It may, but not without letting others run. */
-        task->raised = 0;
-        saros_report_swallowing(L, task);
+    if (++task->raised == MOST_SWALLOWED) saros_report_swallowing(L, task);
+    if (++task->at_hand >= SAROS_MOST_AT_HAND && lua_isyieldable(L)) {
+        /* It may go on with whatever it does about that, but not without letting others run. */
         saros_requeue(task);
         return saros_suspend(L, task, 0, raise_k);
     }
@@ -214,6 +213,7 @@ static void timer_told(saros_loop *loop, saros_op *op, int64_t result) {
         free_scope(loop, scope); /* only a group's has children, and that has no timer */
         return;
     }
+    if (scope->cancelled) return;                 /* for another reason, which stays */
     const saros_clock *clock = scope->tick.clock; /* that of who has opened it, whoever may resume its coroutine */
     if (result < 0 || scope->tick.deadline > (clock != NULL ? saros_clock_now(clock) : saros_now(loop))) {
         /* the deadline was moved, perhaps while this was on its way */
@@ -271,7 +271,7 @@ static void leave_one(saros_scope *scope) {
     while (*link != scope) link = &(*link)->parent; /* NOLINT(clang-analyzer-core.NullDereference): it is in there */
     *link = scope->parent;
     scope->left = true;
-    scope->task->raised = 0;
+    if (scope->task->raised > 0 && !saros_is_cancelled(scope->task)) scope->task->raised = 0; /* it has given in */
     bool holds_clock = scope->generator != NULL && scope->tick.clock != NULL;
     scope->generator = NULL; /* children that are left know of the scope for longer than the coroutine is there */
     if (scope->object != NULL) {

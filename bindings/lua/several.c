@@ -16,9 +16,14 @@ static bool ends_wait(const saros_several *all, const saros_awaitable *is) {
     }
 }
 
+/* Nobody will await them: what fails on its way out is told at once. */
 void saros_several_cancel(const saros_several *all) {
-    for (int i = 0; i < all->count; i++)
-        if (all->nodes[i].owned != NULL) saros_task_cancel(all->nodes[i].owned);
+    for (int i = 0; i < all->count; i++) {
+        saros_task *owned = all->nodes[i].owned;
+        if (owned == NULL) continue;
+        owned->report_now = true;
+        saros_task_cancel(owned);
+    }
 }
 
 static void node_woken(saros_waiter *waiter, int64_t result) {
@@ -28,13 +33,16 @@ static void node_woken(saros_waiter *waiter, int64_t result) {
     all->pending--;
     if (all->first < 0 && ends_wait(all, self->is)) {
         all->first = (int)(self - all->nodes);
-        if (all->race) saros_several_cancel(all); /* now: an item that another is promised goes back (semantics 33) */
+        if (all->race) {
+            self->is->observed = true;
+            saros_several_cancel(all); /* now: an item that another is promised goes back (semantics 33) */
+        }
     }
     if (all->task->op.state == SAROS_FLYING && (all->pending == 0 || all->first >= 0))
         saros_complete(all->task->rt->loop, &all->task->op, 0);
 }
 
-/* The same for who does not read the errors: that somebody waited does not make them known. */
+/* The same for who may not read the errors: that somebody waited does not make them known. */
 void saros_quiet_wake(saros_waiter *waiter, int64_t result) { node_woken(waiter, result); }
 
 saros_task *saros_gathering_task(const saros_waiter *waiter) {
@@ -46,19 +54,17 @@ void saros_several_unlink(saros_several *all) {
     for (int i = 0; i < all->count; i++) saros_wait_unlink(&all->nodes[i].wait);
 }
 
-static int link_all(saros_several *all, bool only_owned, void (*wake)(saros_waiter *, int64_t)) {
+int saros_several_link(saros_several *all, bool only_owned) {
     all->pending = 0;
     for (int i = 0; i < all->count; i++) {
         saros_node *node = &all->nodes[i];
         if (node->is->fate != SAROS_PENDING || (only_owned && node->owned == NULL)) continue;
-        node->wait.wake = wake;
+        node->wait.wake = all->return_errors && !only_owned ? node_woken : saros_quiet_wake;
         saros_wait_link(&node->is->waiters, &node->wait);
         all->pending++;
     }
     return all->pending;
 }
-
-int saros_several_link(saros_several *all, bool only_owned) { return link_all(all, only_owned, node_woken); }
 
 int saros_several_wait(lua_State *L, saros_several *all, lua_KFunction k) {
     all->waits = true;
@@ -203,7 +209,7 @@ static int wait_list(lua_State *L) {
     bool over = false;
     for (int i = 0; i < all->count; i++)
         over = over || (all->nodes[i].is->fate != SAROS_PENDING && ends_wait(all, all->nodes[i].is));
-    if (over || link_all(all, false, saros_quiet_wake) == 0) return saros_answer(L, task, 0);
+    if (over || saros_several_link(all, false) == 0) return saros_answer(L, task, 0);
     return saros_several_wait(L, all, wait_k);
 }
 
@@ -226,10 +232,19 @@ static int spawned(lua_State *L) {
     return 2;
 }
 
+/* saros._claim(task) -> has it failed, and nobody knew? From now on somebody does. */
+static int claim(lua_State *L) {
+    saros_task *task = saros_check(L, 1, SAROS_T_TASK);
+    bool        news = task->is.fate == SAROS_FAILED && !task->is.observed;
+    if (news) saros_observe(&task->is);
+    lua_pushboolean(L, news);
+    return 1;
+}
+
 void saros_open_several(lua_State *L) {
     saros_type_make(L, SAROS_T_GATHER, "saros.gather", NULL,
                     (const luaL_Reg[]){{"__close", block_closed}, {NULL, NULL}});
     static const luaL_Reg functions[] = {
-        {"_start", start_list}, {"_wait", wait_list}, {"_spawned", spawned}, {NULL, NULL}};
+        {"_start", start_list}, {"_wait", wait_list}, {"_spawned", spawned}, {"_claim", claim}, {NULL, NULL}};
     saros_add(L, functions);
 }

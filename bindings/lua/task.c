@@ -10,8 +10,6 @@
 #include "bindings/lua/task.h"
 #include "bindings/lua/trace.h"
 
-enum { MOST_AT_HAND = 64 /* awaits in a row that need not suspend */ };
-
 static saros_task *task_of(saros_op *op) { return (saros_task *)((char *)op - offsetof(saros_task, op)); }
 
 /* ---- the body, inside its coroutine --------------------------------------------------------------------------- */
@@ -262,9 +260,11 @@ saros_task *saros_resumed_raw(lua_State *L) {
 /* The frame that waits is being left behind the loop's back: nobody may point into it any more. */
 void saros_task_lost(lua_State *L) {
     saros_lua  *lua = saros_state(L);
-    saros_task *task = saros_task_of(lua, L);
+    saros_task *task = lua->current != NULL ? lua->current->task : NULL;
+    if (task != NULL && task->co == L) return; /* in the loop's own time */
+    task = saros_task_of(lua, L);
     if (task == NULL) task = saros_tunnel_task(lua, L, NULL);
-    if (task == NULL || (lua->current != NULL && lua->current->task == task)) return; /* in the loop's own time */
+    if (task == NULL || (lua->current != NULL && lua->current->task == task)) return;
     saros_wait_unlink(&task->wait);
     saros_cancel(task->rt->loop, &task->op);
 }
@@ -283,7 +283,7 @@ static int answer_k(lua_State *L, int status, lua_KContext ctx) {
 }
 
 int saros_answer(lua_State *L, saros_task *task, int n) {
-    if (++task->at_hand < MOST_AT_HAND) return n;
+    if (++task->at_hand < SAROS_MOST_AT_HAND) return n;
     saros_requeue(task);
     return saros_suspend(L, task, n, answer_k);
 }

@@ -72,6 +72,7 @@ struct saros_task {
 };
 
 enum { SAROS_SINCE_BITS = 24 /* a unit is 17 ms, good for two years */ };
+enum { SAROS_MOST_AT_HAND = 64 /* awaits in a row that need not suspend: answered at once, or cancelled */ };
 
 /* Whom a task waits for can be told where wait.list is an awaitable's, or that of something that a task owns. Whoever
  * waits says so in task->waits_for before it suspends, and takes it back when it is resumed. */

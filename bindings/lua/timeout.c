@@ -3,6 +3,8 @@
  * Each runs a function in the calling task, inside a scope (scope.c) that is left when the function ends, in whatever
  * way; a timeout can also stand in a <close> variable. Promises: a scope takes its own cancellation, and nothing else;
  * the function's results are given where they come in the turn of the deadline. */
+#include <math.h>
+
 #include "bindings/lua/task.h"
 
 /* ---- running a function in one --------------------------------------------------------------------------------- */
@@ -84,19 +86,23 @@ static int timeout(lua_State *L) {
     return enter(L, open_scope(L, task, seconds));
 }
 
-/* Takes the table of options away from the front of the arguments; the timeout in it, and shield. */
+/* Takes the table of options, if there is one, away from the function's front; the timeout in it, and shield. */
 static saros_time take_options(lua_State *L, const char *const *names, bool *shielded) {
     saros_time seconds = SAROS_FOREVER;
-    if (!lua_istable(L, 1) || lua_isnone(L, 2)) return seconds;
-    saros_check_options(L, 1, names);
-    if (saros_option(L, 1, "timeout") != LUA_TNIL) {
-        luaL_argcheck(L, lua_isnumber(L, -1), 1, "option 'timeout': number expected");
-        seconds = saros_seconds(L, lua_gettop(L));
+    bool       given = lua_istable(L, 1) || (!lua_isfunction(L, 1) && !lua_isnone(L, 2));
+    if (given) saros_check_options(L, 1, names);
+    luaL_checktype(L, given ? 2 : 1, LUA_TFUNCTION);
+    if (lua_istable(L, 1)) {
+        if (saros_option(L, 1, "timeout") != LUA_TNIL) {
+            luaL_argcheck(L, lua_isnumber(L, -1), 1, "option 'timeout': number expected");
+            luaL_argcheck(L, !isnan(lua_tonumber(L, -1)), 1, "option 'timeout': number expected, got NaN");
+            seconds = saros_seconds(L, lua_gettop(L));
+        }
+        saros_option(L, 1, "shield");
+        *shielded = *shielded || lua_toboolean(L, -1);
+        lua_pop(L, 2);
     }
-    saros_option(L, 1, "shield");
-    *shielded = *shielded || lua_toboolean(L, -1);
-    lua_pop(L, 2);
-    lua_remove(L, 1);
+    if (given) lua_remove(L, 1);
     return seconds;
 }
 
@@ -105,8 +111,7 @@ static int shield(lua_State *L) {
     static const char *const names[] = {"timeout", NULL};
     bool                     shielded = true;
     saros_time               seconds = take_options(L, names, &shielded);
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    saros_task *task = saros_begin_uncancelled(L, "saros.shield");
+    saros_task              *task = saros_begin_uncancelled(L, "saros.shield");
     lua_pushnil(L);
     lua_insert(L, 1);
     saros_scope *scope = open_scope(L, task, seconds);
@@ -119,9 +124,8 @@ static int scope(lua_State *L) {
     static const char *const names[] = {"timeout", "shield", NULL};
     bool                     shielded = false;
     saros_time               seconds = take_options(L, names, &shielded);
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    saros_task  *task = saros_begin_uncancelled(L, "saros.scope");
-    saros_scope *open = open_scope(L, task, seconds);
+    saros_task              *task = saros_begin_uncancelled(L, "saros.scope");
+    saros_scope             *open = open_scope(L, task, seconds);
     open->shield = shielded;
     open->bare = true; /* until its function runs: if there is no memory for that, it ends with what is around it */
     saros_scope_name(L, open);

@@ -110,6 +110,30 @@ describe("a cancellation", function()
       assert.is_true(others >= 5)
    end)
 
+   it("19, 49: makes it give way also where it opens and leaves scopes, its own or some that it cancels", function()
+      local gate, others = false, 0
+      local task = saros.spawn(function()
+         while not gate do
+            saros.pcall(saros.scope, function(scope)
+               scope:cancel()
+               saros.sleep(0)
+            end)
+            saros.pcall(saros.scope, function() saros.sleep(0) end)
+         end
+      end)
+      saros.spawn(function()
+         for _ = 1, 5 do
+            saros.sleep(0)
+            others = others + 1
+         end
+         gate = true
+      end)
+      saros.sleep(0)
+      task:cancel()
+      task:await()
+      assert.are.equal(5, others)
+   end)
+
    it("47: passes through pcall in a __close handler, and through a handler of xpcall that fails", function()
       local log = kit.log()
       local task = cancelled_task(function()

@@ -103,8 +103,46 @@ describe("saros.gather", function()
    end)
 
    it("25: prefers the first argument's error where several fail in one turn", function()
-      local function fails(text) return function() error(text, 0) end end
-      assert.are.equal("one", (kit.error_of(saros.gather, fails("one"), fails("two"))))
+      local one, two = saros.spawn(error, "one", 0), saros.spawn(error, "two", 0)
+      assert.are.equal("one", (kit.error_of(saros.gather, one, two)))
+      assert.are.equal("two", two:error())
+   end)
+
+   it("14: does not hide the errors of the others, whenever they fail", function()
+      local output = kit.script([[
+         local function fails(text, turns)
+            return function()
+               for _ = 1, turns do saros.sleep(0) end
+               error(text, 0)
+            end
+         end
+         print(saros.pcall(saros.gather, fails("first", 0), fails("second", 0), fails("third", 5)))
+         local task = saros.spawn(function()
+            saros.gather(function()
+               local _ <close> = setmetatable({}, { __close = function() error("on its way out", 0) end })
+               saros.sleep(1000)
+            end)
+         end)
+         saros.sleep(0.001)
+         task:cancel()
+         saros.pcall(task.await, task)
+         print(task:cancelled())
+         saros.sleep(0.001)
+      ]])
+      assert.is_truthy(output:find("false\tfirst\n.*true\n"), output)
+      for _, text in ipairs({ "second", "third", "on its way out" }) do
+         assert.is_truthy(output:find("nobody awaited it: " .. text, 1, true), output)
+      end
+      assert.is_falsy(output:find("nobody awaited it: first", 1, true), output)
+   end)
+
+   it("14: tells nobody of an error that it has yet to give as a value", function()
+      local loop <close> = saros.loop({ driver = kit.driver, report_after = 0 })
+      local told = false
+      loop:set_exception_handler(function() told = true end)
+      local results = loop:run(saros.gather, { function() error("a value", 0) end, after(5) }, { return_errors = true })
+      assert.are.equal("a value", results[1])
+      assert.is_false(told)
    end)
 
    it("25: raises the error that came first, where several come in one turn", function()

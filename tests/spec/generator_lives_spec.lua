@@ -193,6 +193,28 @@ describe("a scope that is open in a generator", function()
       collectgarbage()
    end)
 
+   it("expires by its own clock also where that is ahead of the loop's", function()
+      local clock = saros.clock({ manual = true })
+      clock:advance(saros.now() + 1000)
+      local expired
+      saros.group({ clock = clock }, function(group)
+         group:spawn(function()
+            local scope
+            local generator = coroutine.wrap(function()
+               scope = saros.timeout(5)
+               local _ <close> = scope
+               coroutine.yield()
+            end)
+            generator()
+            clock:advance(6)
+            kit.turns(3)
+            expired = scope:expired()
+            generator()
+         end)
+      end)
+      assert.is_true(expired)
+   end)
+
    it("is cancelled in a shield of the consumer only behind it", function()
       local task = saros.spawn(function()
          local generator = coroutine.wrap(function()

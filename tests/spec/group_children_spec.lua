@@ -221,6 +221,24 @@ describe("group:start", function()
    end)
 end)
 
+describe("A group that has a function", function()
+   it("ends with that, though the function puts it in a <close> variable", function()
+      local log = kit.log()
+      assert.are.equal("result", saros.group(function(group)
+         do
+            local _ <close> = group
+            group:spawn(function()
+               kit.turns(2)
+               log("child")
+            end)
+         end
+         log("body")
+         return "result"
+      end))
+      assert.are.equal("body child", table.concat(log, " "))
+   end)
+end)
+
 describe("A group and the end of the loop", function()
    it("ends with its task where main ends first, children's <close> variables included", function()
       local output, code = kit.script([[

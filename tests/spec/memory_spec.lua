@@ -81,7 +81,7 @@ local cases = {
    ["shields"] = function() saros.shield(saros.sleep, 0) end,
    ["gathers that end, fail and are cancelled"] = function(i)
       local function child() saros.sleep(0) if i % 3 == 0 then error("x") end end
-      pcall(saros.gather, child, child, { saros.future() } and 0)
+      pcall(saros.gather, child, 0, { saros.future() } and 0)
       saros.timeout(0, saros.gather, 100, saros.future())
       saros.gather({ child, error }, { return_errors = true })
    end,

@@ -148,6 +148,7 @@ function Task:traceback() end
 
 ---Calls fn from the loop after the end.
 ---@param fn fun(task: saros.task)
+---@return true
 function Task:add_done_callback(fn) end
 
 ---Takes fn away again; how many were removed.
@@ -172,10 +173,12 @@ function Future:await() end
 
 ---Settles it with results, once.
 ---@param ... any
+---@return true
 function Future:set_result(...) end
 
 ---Settles it with an error, once.
 ---@param err any
+---@return true
 function Future:set_error(err) end
 
 ---Settles it as cancelled. Whether it was pending.
@@ -205,6 +208,7 @@ function Future:error() end
 
 ---Calls fn from the loop once it is settled.
 ---@param fn fun(future: saros.future)
+---@return true
 function Future:add_done_callback(fn) end
 
 ---Takes fn away again; how many were removed.

@@ -1,51 +1,44 @@
 -- join.lua: saros.join: until everything that the running task has spawned has ended.
 --
--- Cancels nothing. What has failed and was not awaited by anybody is raised as a group's error is; where the join
--- itself is cancelled meanwhile such errors are reported.
+-- Cancels nothing. What has failed and is known to nobody else is raised as a group's error is; where the join itself
+-- is cancelled meanwhile it is reported.
 local saros = ...
-
--- Adds those tasks that have failed to the list of failures.
-local function add_failed(failed, tasks)
-   for _, task in ipairs(tasks) do
-      if not task:cancelled() and not failed.known[task] and select("#", task:error()) > 0 then
-         failed.known[task] = true
-         failed.errors[#failed.errors + 1] = task:error() or "nil"
-         failed.tracebacks[#failed.errors] = task:traceback() or ""
-         failed.names[#failed.errors] = task:name()
-      end
-   end
-end
-
-local function ended_only(tasks)
-   local list = {}
-   for _, task in ipairs(tasks) do
-      if task:done() then list[#list + 1] = task end
-   end
-   return list
-end
 
 local Failed = {__metatable = false}
 
 function Failed.__close(self, err)
-   if err == nil or not saros.is_cancelled(err) then return end
-   add_failed(self, ended_only(self.waited))
-   if #self.errors > 0 then
-      saros._report(tostring(saros._group_error("join", self.errors, self.tracebacks, self.names)))
+   self.over = true
+   for _, task in ipairs(self.waited) do task:remove_done_callback(self.take) end
+   if err ~= nil and saros.is_cancelled(err) and #self.errors > 0 then
+      saros.current_loop():call_exception_handler({
+         message = "saros.join was cancelled, and tasks had failed", error = self:error(),
+      })
    end
 end
 
+Failed.__index = Failed
+
+function Failed:error() return saros._group_error("join", self.errors, self.tracebacks, self.names) end
+
 return function()
-   local failed <close> = setmetatable({known = {}, errors = {}, tracebacks = {}, names = {}, waited = {}}, Failed)
+   local failed <close> = setmetatable({errors = {}, tracebacks = {}, names = {}, waited = {}}, Failed)
+   function failed.take(task)
+      if failed.over or not saros._claim(task) then return end
+      local n = #failed.names + 1
+      local err = task:error()
+      failed.errors[n] = err == nil and "nil" or err
+      failed.tracebacks[n] = task:traceback() or ""
+      failed.names[n] = task:name()
+   end
    while true do
-      local live, unseen = saros._spawned()
-      add_failed(failed, unseen)
+      local live, ended = saros._spawned()
+      for _, task in ipairs(ended) do failed.take(task) end
       if #live == 0 then break end
       failed.waited = live
-      saros.gather(live, {return_errors = true})
-      add_failed(failed, live)
+      for _, task in ipairs(live) do task:add_done_callback(failed.take) end -- before it is reported
+      saros._wait(live, "all")
+      for _, task in ipairs(live) do failed.take(task) end
    end
-   if #failed.errors > 0 then
-      error(saros._group_error("join", failed.errors, failed.tracebacks, failed.names), 0)
-   end
+   if #failed.errors > 0 then error(failed:error(), 0) end
    return true
 end

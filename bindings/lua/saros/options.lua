@@ -14,6 +14,8 @@ return function(what, arg, options, known)
          error(("bad argument #%d to '%s' (unknown option '%s')"):format(arg, what, tostring(key)), 3)
       elseif expected ~= "any" and (math.type(value) ~= expected and type(value) ~= expected) then
          error(("bad argument #%d to '%s' (option '%s': %s expected)"):format(arg, what, key, expected), 3)
+      elseif value ~= value then
+         error(("bad argument #%d to '%s' (option '%s': number expected, got NaN)"):format(arg, what, key), 3)
       end
    end
    return options
