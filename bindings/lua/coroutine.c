@@ -77,13 +77,16 @@ static int close_coroutine(lua_State *L) {
 /* ---- looking in ----------------------------------------------------------------------------------------------- */
 
 static int running_coroutine(lua_State *L) {
-    saros_task *task = saros_running_task(saros_state(L));
+    saros_lua  *lua = saros_state(L);
+    saros_task *task = saros_running_task(lua);
     if (task != NULL && task->co == L && !task->handed_out) {
         saros_task_push(L, task);
         saros_anchor(L, task->rt, task); /* the script can close the coroutine now, which kept the task alive */
         task->handed_out = true;
     }
-    lua_pushboolean(L, lua_pushthread(L));
+    bool main = lua_pushthread(L);
+    if (!main && (task == NULL || task->co != L)) lua->shown = true; /* from now on none is used again */
+    lua_pushboolean(L, main);
     return 2;
 }
 

@@ -87,8 +87,14 @@ static void unlink_open(saros_gen *generator) {
     rt->lua->generators--;
 }
 
-/* co has come back to who resumed it: its scopes, if it has any open, leave the chain. */
-void saros_generator_detach(saros_task *task, lua_State *co) {
+static void leave_all(saros_gen *generator) {
+    while (generator->shade.scope != NULL) saros_scope_leave(generator->shade.scope);
+    unlink_open(generator);
+}
+
+/* co has come back to who resumed it: its scopes, if it has any open, leave the chain. Where it has not yielded it will
+ * never close them: they end here. */
+void saros_generator_detach(saros_task *task, lua_State *co, int status) {
     saros_gen *generator = task->scope->generator;
     saros_rt  *rt = task->rt;
     if (generator->co != co) return;
@@ -105,6 +111,10 @@ void saros_generator_detach(saros_task *task, lua_State *co) {
     if (rt->generators != NULL) rt->generators->prev = generator;
     rt->generators = generator;
     rt->lua->generators++;
+    if (status == LUA_YIELD) return;
+    generator->shade.is.fate = status == LUA_OK ? SAROS_RETURNED : SAROS_FAILED; /* as a task's end looks to them */
+    leave_all(generator);
+    generator->shade.is.fate = SAROS_PENDING;
 }
 
 /* Is the task in a group that is open in the coroutine? */
@@ -138,11 +148,6 @@ const char *saros_generator_attach(lua_State *L, saros_task *task, lua_State *co
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
-
-static void leave_all(saros_gen *generator) {
-    while (generator->shade.scope != NULL) saros_scope_leave(generator->shade.scope);
-    unlink_open(generator);
-}
 
 /* The coroutine is about to be closed. */
 void saros_generator_forget(lua_State *L, lua_State *co) {

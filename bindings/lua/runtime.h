@@ -85,6 +85,8 @@ struct saros_lua {
     size_t                generators;            /* suspended coroutines of scripts that have scopes open */
     int                   nested;                /* resumes of ours on C's stack */
     int                   cutting;               /* coroutines that are being closed by us */
+    int                   spare;                 /* finished coroutines that can be used again */
+    bool                  shown;                 /* a script has asked for the coroutine that it ran in */
     bool                  installed;
     bool                  simulates; /* Lua's clocks follow simulated worlds */
 };

@@ -233,8 +233,7 @@ saros_task *saros_begin(lua_State *L, const char *what) {
 int saros_suspend(lua_State *L, saros_task *task, lua_KContext ctx, lua_KFunction k) {
     task->suspended = true;
     task->at_hand = 0;
-    if (L != task->co) saros_tunnel_mark(L);
-    else if (task->handed_out && lua_gettop(L) == 0) lua_pushnil(L); /* what waits has something on its stack */
+    if (L != task->co || task->handed_out) saros_tunnel_mark(L, task);
     task->since = (uint32_t)(saros_turn(task->rt->loop) >> SAROS_SINCE_BITS);
     return lua_yieldk(L, 0, ctx, k);
 }

@@ -255,7 +255,8 @@ void saros_suspect(saros_task *task);
 
 /* ---- tunnel.c ------------------------------------------------------------------------------------------------- */
 
-void saros_tunnel_mark(lua_State *L); /* L, which is not a task's own coroutine, is about to wait */
+/* L is about to wait, which is not the task's own coroutine, or has been handed out. */
+void saros_tunnel_mark(lua_State *L, const saros_task *task);
 /* A task's own coroutine has yielded some values, by no await of ours. True: it was our yield, which raises if it is
  * resumed now, with one argument. */
 bool       saros_tunnel_refuse(lua_State *co, int results);
@@ -276,7 +277,7 @@ void saros_wait_forget(saros_task *task);
 /* The record of the running task's innermost coroutine, which is not its own; NULL: no memory. */
 saros_gen *saros_generator_of(const saros_task *task);
 bool       saros_generator_is(const saros_gen *generator, const lua_State *co);
-void       saros_generator_detach(saros_task *task, lua_State *co); /* co has yielded; task->scope has a generator */
+void       saros_generator_detach(saros_task *task, lua_State *co, int status); /* co is back; task->scope has one */
 /* co is about to run. NULL, or why it cannot. */
 const char *saros_generator_attach(lua_State *L, saros_task *task, lua_State *co);
 void        saros_generator_forget(lua_State *L, lua_State *co); /* co is about to be closed */

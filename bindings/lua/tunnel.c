@@ -8,7 +8,7 @@
  * task->at is the innermost coroutine. A coroutine below the task's own that waits has a mark on top of its stack: how
  * it waits. So everybody sees at a glance that it cannot be resumed now.
  *
- * Promises: a plain generator pays for a few comparisons. A body runs under a protected call inside its coroutine, so
+ * Promises: a plain generator pays for a few comparisons, and what wrap makes is made anew only where nothing is spare. A body runs under a protected call inside its coroutine, so
  * that <close> variables can await while an error unwinds it. A coroutine that waits may be closed or resumed by
  * whoever has other means for that: nothing is left that points into it, and its task gets an error. */
 #include "bindings/lua/tunnel.h"
@@ -16,7 +16,8 @@
 enum { FAILED = -1 /* an error value is on top */, AWAITS = -2 /* the task is suspended */ };
 enum {
     MOST_PROTECTED_TWICE = 4, /* levels of coroutines; deeper ones begin in a way that needs less of C's stack */
-    MOST_TRACED = 150         /* levels; Lua has about 190, and a message handler needs a few */
+    MOST_TRACED = 150,        /* levels; Lua has about 190, and a message handler needs a few */
+    MOST_SPARE = 16           /* finished coroutines that are kept to be used again */
 };
 
 enum { SURE_ROOM = 12 /* stack slots that every C function has, and a coroutine that has yielded */ };
@@ -24,7 +25,7 @@ enum { BELOW = 2, BELOW_DEEP = 3 /* arguments of a body: the handler, what is de
 
 static const char leaf_mark, through_mark; /* on top of the stack of a coroutine: it awaits; one that it resumed does */
 static const char throw_mark, task_mark;   /* the last argument of a resume: the yield raises what is before; refuses */
-static const char guard_key = 0, deep_key = 0; /* registry */
+static const char guard_key = 0, deep_key = 0, spare_key = 0; /* registry */
 
 bool saros_tunnel_waits(lua_State *co) {
     if (lua_status(co) != LUA_YIELD || lua_gettop(co) == 0) return false;
@@ -32,7 +33,10 @@ bool saros_tunnel_waits(lua_State *co) {
     return mark == &leaf_mark || mark == &through_mark;
 }
 
-void saros_tunnel_mark(lua_State *L) { lua_pushlightuserdata(L, (void *)&leaf_mark); }
+void saros_tunnel_mark(lua_State *L, const saros_task *task) {
+    if (L != task->co) lua_pushlightuserdata(L, (void *)&leaf_mark);
+    else if (lua_gettop(L) == 0) lua_pushnil(L); /* a script has this coroutine: it looks whether anything is there */
+}
 
 /* ---- the body, inside its coroutine --------------------------------------------------------------------------- */
 
@@ -105,7 +109,7 @@ static inline int run(lua_State *L, saros_lua *lua, saros_task *task, lua_State 
     if (task != NULL) {
         if (status == LUA_YIELD && task->suspended) return AWAITS;
         task->at = L;
-        if (task->scope != NULL && task->scope->generator != NULL) saros_generator_detach(task, co);
+        if (task->scope != NULL && task->scope->generator != NULL) saros_generator_detach(task, co, status);
     }
     if (status != LUA_OK && status != LUA_YIELD) {
         lua_xmove(co, L, 1);
@@ -275,8 +279,35 @@ static int raise_wrapped(lua_State *L, lua_State *co) {
     return lua_error(L);
 }
 
+/* It has ended well, and nobody but this function ever had it: the next that is wrapped may have it. A new one costs more
+ * than all the rest. */
+static void spare(lua_State *L, saros_lua *lua, lua_State *co) {
+    if (!lua->installed || lua->shown || lua->generators > 0 || lua->spare == MOST_SPARE || lua_gettop(co) > 0) return;
+    if (!lua_checkstack(L, 2)) return;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &spare_key);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_rawseti(L, -2, ++lua->spare); /* there is room */
+    lua_pushnil(L);
+    lua_replace(L, lua_upvalueindex(2));
+    lua_pop(L, 1);
+}
+
+static lua_State *take_spare(lua_State *L, saros_lua *lua) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &spare_key);
+    lua_rawgeti(L, -1, lua->spare);
+    lua_pushnil(L);
+    lua_rawseti(L, -3, lua->spare--);
+    lua_remove(L, -2);
+    lua_State *co = lua_tothread(L, -1);
+    if (lua_gethook(co) != lua_gethook(L)) lua_sethook(co, lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L));
+    return co;
+}
+
 static int wrapped_done(lua_State *L, saros_lua *lua, lua_State *co, int n, bool guarded) {
-    if (n >= 0) return n;
+    if (n >= 0) {
+        if (lua_status(co) == LUA_OK) spare(L, lua, co);
+        return n;
+    }
     if (n == AWAITS) return pass_on(L, saros_running_task(lua), guarded, wrapped_k);
     return raise_wrapped(L, co);
 }
@@ -291,14 +322,18 @@ static int wrapped_k(lua_State *L, int status, lua_KContext ctx) {
 static int wrapped(lua_State *L) {
     saros_lua *lua = saros_state(L);
     lua_State *co = lua_tothread(L, lua_upvalueindex(2));
-    return wrapped_done(L, lua, co, advance(L, lua, co, lua_gettop(L)), false);
+    if (co == NULL) return luaL_error(L, "cannot resume dead coroutine");
+    int n = advance(L, lua, co, lua_gettop(L));
+    if (n >= 0 && lua_status(co) == LUA_YIELD) return n;
+    return wrapped_done(L, lua, co, n, false);
 }
 
 /* Nobody but `wrapped` begins this coroutine: so it has its body from the start. */
 static int wrap(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    lua_pushlightuserdata(L, saros_state(L));
-    lua_State *co = lua_newthread(L);
+    saros_lua *lua = saros_state(L);
+    lua_pushlightuserdata(L, lua);
+    lua_State *co = lua->spare > 0 ? take_spare(L, lua) : lua_newthread(L);
     push_body(co);
     lua_pushvalue(L, 1);
     lua_xmove(L, co, 1);
@@ -345,6 +380,7 @@ static int throw_into(lua_State *L) {
     if (lua_tocfunction(L, 1) == wrapped) { /* what wrap has made */
         lua_getupvalue(L, 1, 2);
         lua_replace(L, 1);
+        if (lua_isnil(L, 1)) return resumed(L, lua, fail(L, "cannot resume dead coroutine"), false);
     }
     lua_State *co = saros_check_coroutine(L);
     lua_settop(L, 2);
@@ -439,4 +475,6 @@ void saros_open_tunnel(lua_State *L) {
                     (const luaL_Reg[]){{"__close", guard_closed}, {NULL, NULL}});
     saros_new(L, saros_state_slow(L), SAROS_T_TUNNEL, 1, 0);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &guard_key);
+    lua_createtable(L, MOST_SPARE, 0);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &spare_key);
 }
