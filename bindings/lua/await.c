@@ -117,7 +117,7 @@ static void settle_boxed(lua_State *L, saros_awaitable *is, int index, bool trac
     if (traced) {
         lua_insert(L, -2);
         lua_setfield(L, -2, "traceback");
-        saros_untrace(L);
+        saros_untrace(L, -2);
     }
     lua_insert(L, -n - 1);
     for (int i = n; i > 0; i--) lua_rawseti(L, -1 - i, i);

@@ -67,7 +67,7 @@ static int protect_k(lua_State *L, int status, lua_KContext ctx) {
     (void)ctx;
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
     if (!is_error(L, -1)) return lua_error(L);
-    saros_untrace(L);
+    saros_untrace(L, -1);
     lua_pushnil(L);
     lua_getfield(L, -2, "message");
     lua_getfield(L, -3, "code");

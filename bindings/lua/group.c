@@ -273,7 +273,7 @@ static int end_body(lua_State *L, saros_group *group, bool function) {
 
 /* The error on top: beside it comes its traceback, or nil. */
 static void with_traceback(lua_State *L) {
-    if (saros_traced(L, -1)) saros_untrace(L);
+    if (saros_traced(L, -1)) saros_untrace(L, -2);
     else lua_pushnil(L);
 }
 

@@ -10,7 +10,7 @@
 static int pcall_k(lua_State *L, int status, lua_KContext ctx) {
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)ctx;
     if (saros_is_own_cancel(L, -1)) return lua_error(L);
-    saros_untrace(L); /* it ends here: an equal error that is raised later has a story of its own */
+    saros_untrace(L, -1); /* it ends here: an equal error that is raised later has a story of its own */
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
     return 2;
@@ -49,7 +49,7 @@ static int task_xpcall(lua_State *L) {
 static int catch_k(lua_State *L, int status, lua_KContext ctx) {
     (void)ctx;
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
-    saros_untrace(L);
+    saros_untrace(L, -1);
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
     return 2;

@@ -185,7 +185,10 @@ int saros_traceback(lua_State *L) {
 void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index) {
     int error = lua_gettop(L);
     lua_getiuservalue(L, index, 1);
-    lua_getfield(L, -1, "traceback");
+    if (lua_getfield(L, -1, "traceback") == LUA_TNIL) { /* others have come in between, and it was lost */
+        lua_settop(L, error);
+        return;
+    }
     saros_retrace(L, error);
     if (is->task) {
         const saros_task *task = (saros_task *)(void *)is;
@@ -233,7 +236,10 @@ bool saros_traced(lua_State *L, int index) {
     return true;
 }
 
-void saros_untrace(lua_State *L) {
+/* Another that is on its way out meanwhile keeps its own. */
+void saros_untrace(lua_State *L, int index) {
+    if (!saros_traced(L, index)) return;
+    lua_pop(L, 1);
     lua_pushnil(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &traced_key);
 }

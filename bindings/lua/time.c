@@ -86,7 +86,7 @@ static int run_call(lua_State *L) {
     if (timed) saros_debug_call(L, self->rt, 1, began);
     if (status == LUA_OK) return 0;
     if (!saros_traced(L, -1)) lua_pushnil(L);
-    saros_untrace(L);
+    saros_untrace(L, -2);
     saros_unhandled(L, self->rt, "a callback failed", 0);
     return 0;
 }

@@ -223,7 +223,7 @@ static int resumed(lua_State *L, saros_lua *lua, int n, bool guarded) {
     if (n == FAILED) {
         if (saros_is_own_cancel(L, -1)) return lua_error(L);
         explain_depth(L);
-        saros_untrace(L);
+        saros_untrace(L, -1);
         n = 1;
     } else {
         lua_pushboolean(L, 1);

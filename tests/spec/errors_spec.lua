@@ -125,6 +125,29 @@ describe("an error in a task", function()
       assert.is_truthy(outer:traceback():find("culprit", 1, true), outer:traceback())
    end)
 
+   it("keeps it while its <close> variables catch other errors, and is told whatever becomes of it", function()
+      local function closing(how) return setmetatable({}, { __close = function() how(error, "another") end }) end
+      local function culprit() error("boom") end
+      for _, how in ipairs({ pcall, saros.pcall, function(...) return xpcall(error, tostring, select(2, ...)) end,
+                             coroutine.wrap(function(...) pcall(...) end), saros.protect(pcall) }) do
+         local task = saros.spawn(function()
+            local _ <close> = closing(how)
+            culprit()
+         end)
+         pcall(task.await, task)
+         assert.is_truthy(task:traceback():find("culprit", 1, true), task:traceback())
+      end
+      local output, code = kit.script([[
+         local _ <close> = setmetatable({}, { __close = function()
+            local other = saros.spawn(error, "another")
+            saros.pcall(other.await, other)
+         end })
+         error("the first")
+      ]])
+      assert.is_truthy(output:find("saros: .*the first"), output)
+      assert.are.equal(1, code)
+   end)
+
    it("keeps it through gather, run and scopes", function()
       local function culprit() error("boom " .. math.random()) end
       local place = "errors_spec.lua:" .. debug.getinfo(culprit, "S").linedefined
