@@ -293,7 +293,7 @@ describe("task:cancel", function()
       assert.are.equal("waits", where)
    end)
 
-   it("53, F1: while it is ready lets the result win, and raises at the next await", function()
+   it("52, 53, F1: while it is ready lets the result win, and raises at the next await", function()
       local log = kit.log()
       local gate = saros.future()
       local task = saros.spawn(function()
