@@ -194,6 +194,7 @@ const char *saros_seed_parse(const char *text, uint64_t *seed); /* NULL, or what
 
 uint32_t saros_slot_keep(lua_State *L, saros_rt *rt, int which, int index); /* where the value is now; raises */
 void     saros_slot_clear(saros_rt *rt, int which, uint32_t slot);
+void     saros_slots_shrink(saros_rt *rt, int which); /* where nothing is kept: the memory of a crowd goes back */
 void     saros_slot_push(lua_State *L, const saros_rt *rt, int which, uint32_t slot);
 void     saros_slots_free(saros_rt *rt);
 

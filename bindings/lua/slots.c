@@ -1,8 +1,11 @@
 /* slots.c: what the loop keeps alive by number.
  *
  * Owns which places in the loop's tables are free. A number in an array costs a quarter of what a key in a hash does.
- * Promises: keeping may raise, and has then kept nothing; clearing cannot fail. */
+ * Promises: keeping may raise, and has then kept nothing; clearing cannot fail. A table that had a crowd can be made small
+ * again. */
 #include "bindings/lua/runtime.h"
+
+enum { CROWD = 1024 /* places: less is not worth the trouble */ };
 
 /* Room for giving the place back is made here, so that that cannot fail. It is taken only when its value is in the
  * table: until then something may raise. */
@@ -46,6 +49,27 @@ void saros_slot_push(lua_State *L, const saros_rt *rt, int which, uint32_t slot)
     saros_push_table(L, rt, which);
     lua_rawgeti(L, -1, (lua_Integer)slot);
     lua_replace(L, -2);
+}
+
+/* protected: another table in the place of the loop's empty one. p: the loop's, then the slots. */
+static int start_anew(lua_State *L) {
+    saros_rt    *rt = lua_touserdata(L, 1);
+    saros_slots *slots = lua_touserdata(L, 2);
+    lua_newtable(L);
+    lua_rawseti(L, LUA_REGISTRYINDEX, rt->tables[slots - rt->slots]);
+    saros_realloc(rt->loop, slots->free, slots->room * sizeof *slots->free, 0);
+    *slots = (saros_slots){NULL, 0, 0, 0};
+    return 0;
+}
+
+void saros_slots_shrink(saros_rt *rt, int which) {
+    lua_State   *L = rt->L;
+    saros_slots *slots = &rt->slots[which];
+    if (slots->count < slots->made || slots->made < CROWD || !lua_checkstack(L, 4)) return;
+    lua_pushcfunction(L, start_anew);
+    lua_pushlightuserdata(L, rt);
+    lua_pushlightuserdata(L, slots);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) lua_pop(L, 1); /* no memory for a smaller one: another time */
 }
 
 void saros_slots_free(saros_rt *rt) {

@@ -212,6 +212,7 @@ void saros_task_begun(saros_rt *rt, saros_task *task) {
     if (task->start == 0 || task->handed_out) return; /* the script could close the coroutine, and so lose the task */
     saros_slot_clear(rt, SAROS_STARTS, task->start);
     task->start = 0;
+    saros_slots_shrink(rt, SAROS_STARTS);
 }
 
 void saros_open_spawn(lua_State *L) {

@@ -152,3 +152,24 @@ describe("memory stays flat over and over again:", function()
       it(name, function() check_flat(cases[name]) end)
    end
 end)
+
+describe("a crowd of tasks", function()
+   it("costs no more than as many that came one by one, once they all wait", function()
+      local function cost(together)
+         local tasks, before = {}, used()
+         for i = 1, 5000 do
+            tasks[i] = saros.spawn(saros.sleep, 100)
+            if not together then saros.sleep(0) end
+         end
+         local cost = used() - before
+         for _, task in ipairs(tasks) do
+            task:cancel()
+            saros.pcall(task.await, task)
+         end
+         return cost
+      end
+      cost(false) -- fills what is kept on purpose
+      local alone = cost(false)
+      assert.is_true(cost(true) < alone + 64) -- KB; a table of 5,000 that have not begun has twice that
+   end)
+end)
