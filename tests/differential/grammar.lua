@@ -1,6 +1,6 @@
 -- grammar.lua: all statements that programs are made of; how a program may end.
 --
--- To add a statement, add an entry to one of the four lists; generate.lua says what an entry is, and by which rule no
+-- To add a statement, add an entry to one of the five lists; generate.lua says what an entry is, and by which rule no
 -- lane may depend on a race.
 local net = require "differential.statements_net"
 
@@ -9,6 +9,7 @@ for _, statement in ipairs(net.all) do statement.weight = statement.weight * 2 e
 
 local all = { first = net.first }
 for _, list in ipairs({ require "differential.statements_alone", require "differential.statements_several",
+                        require "differential.statements_generators",
                         require "differential.statements_pairs", net.all }) do
    table.move(list, 1, #list, #all + 1, all)
 end
