@@ -15,7 +15,7 @@
 typedef struct saros_scope saros_scope;
 
 /* flags of saros_lua_attach */
-enum { SAROS_LUA_INSTALL = 1 /* make pcall, xpcall and coroutine of this state task-aware, as saros.install() does */ };
+enum { SAROS_LUA_INSTALL = 1 /* pcall, xpcall, coroutine, require know of tasks: saros.install() */ };
 
 /* Makes the module known to the state (package.loaded.saros and a global are the host's choice: this sets
  * package.preload.saros) and binds the loop to it: saros.spawn and the like then use this loop where no other runs.

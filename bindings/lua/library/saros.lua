@@ -983,7 +983,7 @@ function saros.current_loop() end
 ---@return {name: string, compiled: boolean, opens: boolean, reason?: string, about: string, default?: boolean}[]
 function saros.drivers() end
 
----Makes pcall, xpcall and coroutine of this state know of tasks.
+---Makes pcall, xpcall, coroutine and require of this state know of tasks.
 function saros.install() end
 
 ---Runs main as a task to its end; its results. Without main as run_forever.
