@@ -160,14 +160,19 @@ static void check_can_run(lua_State *L, saros_rt *rt) {
     if (rt->manners.slice > 0) saros_slice_check(L, "the loop is to slice");
 }
 
-/* Cancels and awaits every task that is left. Those that can never end are closed where they stand. */
+/* Cancels and awaits every task that is left. Those that can never end are closed where they stand. What a shield begins
+ * meanwhile goes on until all others have ended; then its turn comes. */
 void saros_rt_shutdown(lua_State *L, saros_rt *rt) {
     rt->closing = true;
     while (rt->live > 0) {
         size_t before = rt->live;
-        for (saros_task *task = rt->first; task != NULL; task = task->next) saros_task_cancel(task);
+        rt->late = 0;
+        for (saros_task *task = rt->first; task != NULL; task = task->next) {
+            task->late = false;
+            saros_task_cancel(task);
+        }
         if (run_core(L, rt) < 0) break;
-        if (rt->live >= before)
+        if (rt->live - rt->late >= before)
             while (rt->first != NULL) saros_task_kill(rt->first);
     }
     if (saros_pending(rt->loop) > 0) { /* one more batch: callbacks that are ready, reports that are due */

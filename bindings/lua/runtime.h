@@ -132,6 +132,7 @@ struct saros_rt {
     saros_rt     *next;
     uint32_t      id;       /* never used again, as its address may be */
     size_t        live;     /* tasks */
+    size_t        late;     /* of these: see saros_task */
     size_t        reported; /* errors that nobody awaited */
     saros_worker *idle;     /* coroutines that have ended well */
     uint32_t      idle_count;

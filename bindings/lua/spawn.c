@@ -98,7 +98,11 @@ static saros_task *make_task(lua_State *L, saros_rt *rt, int nargs, saros_scope 
         task->parent = by->id;
         if (by->heirloom != 0) saros_inherit(L, task, by);
     }
-    task->cancelled = rt->closing; /* too late to begin anything */
+    if (rt->closing) { /* too late to begin anything, but for one whose cancellation is held back */
+        task->late = by != NULL && !saros_is_cancelled(by);
+        task->cancelled = !task->late;
+        rt->late += task->late;
+    }
     task->prev = rt->last;
     if (rt->last != NULL) rt->last->next = task;
     else rt->first = task;
@@ -227,6 +231,7 @@ void saros_task_release(saros_rt *rt, saros_task *task, bool well) {
     else rt->last = task->prev;
     task->next = task->prev = NULL;
     rt->live--;
+    rt->late -= task->late;
     if (task->heirloom != 0) saros_disinherit(task);
     if (task->start != 0) saros_slot_clear(rt, SAROS_STARTS, task->start);
     task->start = 0;

@@ -109,7 +109,7 @@ static void end_task(saros_rt *rt, saros_task *task, bool well) {
         saros_task_forget(task);
     }
     task->rt = NULL;
-    if (task == rt->main || (rt->closing && rt->running && rt->live == 0)) saros_stop(rt->loop);
+    if (task == rt->main || (rt->closing && rt->running && rt->live == rt->late)) saros_stop(rt->loop);
 }
 
 void saros_task_forget(saros_task *task) {

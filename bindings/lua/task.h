@@ -63,6 +63,7 @@ struct saros_task {
     bool            report_now : 1; /* nobody will await it: an error is told at once */
     bool            agent : 1;      /* a gather made it to await an object: what it acquires is not its own */
     bool            unwakable : 1;  /* a cancellation does not end this wait: it takes back a condition's lock */
+    bool            late : 1;       /* spawned while its loop shuts down, inside a shield */
     uint8_t         heirloom : 3;   /* enum: what those that it spawns inherit */
     uint8_t         waits_for;      /* enum saros_waits_for: whose list `wait` is in, where that tells something */
     bool            asleep;         /* it waits for no result: a cancellation loses nothing, though the wait is over */
