@@ -88,18 +88,30 @@ static bool on_signal(int number) {
     return told;
 }
 
-static void watch_signals(saros_lua *lua, saros_loop *loop) {
+static void unwatch_signals(void) {
+    saros_unwatch_signals();
+    signalled = NULL;
+}
+
+static int state_closes(lua_State *L) {
+    (void)L;
+    unwatch_signals();
+    return 0;
+}
+
+static void watch_signals(lua_State *L, saros_lua *lua, saros_loop *loop) {
+    lua_newuserdatauv(L, 0, 0); /* os.exit closes the state while the loop runs: then nobody may be told any more */
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, state_closes);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &signalled);
     signal_op.done = signal_told;
     saros_expect(loop, &signal_op);
     look_op.done = look_told;
     saros_expect(loop, &look_op);
     signalled = lua;
     saros_watch_signals(on_signal);
-}
-
-static void unwatch_signals(void) {
-    saros_unwatch_signals();
-    signalled = NULL;
 }
 
 /* ---- options -------------------------------------------------------------------------------------------------- */
@@ -321,7 +333,7 @@ static int run_script(lua_State *L, options *o) {
     int arguments = o->argc > o->first ? o->argc - o->first : 0;
     luaL_checkstack(L, arguments, "too many arguments");
     for (int i = 0; i < arguments; i++) lua_pushstring(L, o->argv[o->first + i]);
-    watch_signals(lua, rt->loop);
+    watch_signals(L, lua, rt->loop);
     int  status = saros_rt_run(L, rt, arguments);
     bool ended = ended_by != 0;
     if (ended) say_ended();

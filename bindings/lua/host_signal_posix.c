@@ -28,9 +28,10 @@ void saros_watch_signals(saros_on_signal *tell) {
     sigaction(SIGQUIT, &look, NULL);
 }
 
+/* There is nothing to be seen any more, and who asks to see does not ask for the end. */
 void saros_unwatch_signals(void) {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    signal(SIGQUIT, SIG_DFL);
+    signal(SIGQUIT, SIG_IGN);
     listener = NULL;
 }

@@ -208,6 +208,22 @@ describe("SIGQUIT", function()
       assert.is_truthy(output:find("saros: the error", 1, true), output)
    end)
 
+   it("ends nothing where the program ends, also by os.exit inside a task", function()
+      for how, times in pairs({ [""] = 3, ["os.exit(0, true)"] = 1 }) do
+         local output, status = signalled([[
+            kept = setmetatable({}, {__gc = function()
+               print("ready")
+               for i = 1, ]] .. times .. [[ do io.popen("kill -s QUIT $PPID"):close() end
+               print("closed")
+            end})
+            saros.spawn(saros.sleep, 100)
+            saros.sleep(0)
+            ]] .. how)
+         assert.are.equal(0, status, output)
+         assert.is_truthy(output:find("ready\nclosed\n", 1, true), output)
+      end
+   end)
+
    it("a second time ends a program that never awaits", function()
       local output, status = signalled("print('ready')\nwhile true do end", "QUIT", 0.1, "QUIT")
       assert.are.equal(131, status, output)
