@@ -88,16 +88,15 @@ static const char *obstacle(lua_State *L, const lua_Debug *ar) {
     return NULL;
 }
 
-static int blame(lua_State *L, const char *what, const char *name) {
+_Noreturn static void blame(lua_State *L, const char *what, const char *name) {
     const char *kind = strcmp(name, finalizer) == 0 ? "a finalizer"
                        : strcmp(name, hook) == 0    ? "a callback"
                                                     : "a C function";
-    return luaL_error(L, "%s: cannot await inside '%s', %s that cannot be suspended: %s", what, name, kind,
-                      advice(name));
+    luaL_error(L, "%s: cannot await inside '%s', %s that cannot be suspended: %s", what, name, kind, advice(name));
 }
 
 /* Something on the stack of `at` cannot be left. */
-static int not_yieldable(lua_State *L, lua_State *at, const char *what) {
+_Noreturn static void not_yieldable(lua_State *L, lua_State *at, const char *what) {
     lua_Debug ar;
     luaL_checkstack(L, 8, what);
     luaL_checkstack(at, 2, what);
@@ -107,22 +106,22 @@ static int not_yieldable(lua_State *L, lua_State *at, const char *what) {
         if (L != at) lua_xmove(at, L, 1);
         int         top = lua_gettop(L);
         const char *name = obstacle(L, &ar);
-        if (name != NULL) return blame(L, what, name);
+        if (name != NULL) blame(L, what, name);
         handler = handler || lua_gettop(L) == top;
         lua_settop(L, top - 1);
     }
-    if (handler) return blame(L, what, "xpcall");
-    return luaL_error(L, "%s: cannot await here: a C function that cannot be suspended is in the way", what);
+    if (handler) blame(L, what, "xpcall");
+    luaL_error(L, "%s: cannot await here: a C function that cannot be suspended is in the way", what);
 }
 
-int saros_refuse_await(lua_State *L, const saros_task *task, const char *what) {
-    if (task == NULL) return luaL_error(L, "%s: cannot await outside a task (use saros.run or saros.spawn)", what);
+void saros_refuse_await(lua_State *L, const saros_task *task, const char *what) {
+    if (task == NULL) luaL_error(L, "%s: cannot await outside a task (use saros.run or saros.spawn)", what);
     if (task->at != L && task->rt->lua->cutting > 0)
-        return luaL_error(L, "%s: cannot await inside a coroutine that is being closed", what);
-    if (!lua_isyieldable(L)) return not_yieldable(L, L, what);
-    if (!lua_isyieldable(task->at)) return not_yieldable(L, task->at, what);
-    return luaL_error(L,
-                      "%s: cannot await inside a coroutine that Lua's own coroutine.resume or coroutine.wrap has "
-                      "resumed: use saros.coroutine, or saros.install() at the start",
-                      what);
+        luaL_error(L, "%s: cannot await inside a coroutine that is being closed", what);
+    if (!lua_isyieldable(L)) not_yieldable(L, L, what);
+    if (!lua_isyieldable(task->at)) not_yieldable(L, task->at, what);
+    luaL_error(L,
+               "%s: cannot await inside a coroutine that Lua's own coroutine.resume or coroutine.wrap has resumed: use "
+               "saros.coroutine, or saros.install() at the start",
+               what);
 }

@@ -189,7 +189,7 @@ void        saros_task_push(lua_State *L, saros_task *task);          /* a live 
 /* ---- refuse.c ------------------------------------------------------------------------------------------------- */
 
 /* Nothing can await here: raises an error that says why. The task that runs, or NULL. */
-int saros_refuse_await(lua_State *L, const saros_task *task, const char *what);
+void saros_refuse_await(lua_State *L, const saros_task *task, const char *what) __attribute__((noreturn));
 
 /* ---- await.c -------------------------------------------------------------------------------------------------- */
 

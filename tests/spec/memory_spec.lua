@@ -161,12 +161,12 @@ describe("a crowd of tasks", function()
             tasks[i] = saros.spawn(saros.sleep, 100)
             if not together then saros.sleep(0) end
          end
-         local cost = used() - before
+         local grown = used() - before
          for _, task in ipairs(tasks) do
             task:cancel()
             saros.pcall(task.await, task)
          end
-         return cost
+         return grown
       end
       cost(false) -- fills what is kept on purpose
       local alone = cost(false)
