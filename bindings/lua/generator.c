@@ -182,7 +182,7 @@ static void told(saros_loop *loop, saros_op *op, int64_t result) {
     (void)loop, (void)result;
     rt->lua->current = rt;
     rt->task = NULL;
-    saros_protected(rt, close_it, generator, "closing a coroutine");
+    if (!saros_protected(rt, close_it, generator, "closing a coroutine")) leave_all(generator);
     rt->task = outer;
     rt->lua->current = outer_rt;
     if (lua_checkstack(rt->L, 4)) drop(rt->L, generator);

@@ -78,12 +78,12 @@ saros_member *saros_group_add(lua_State *L, int first) {
     saros_member *member = saros_new(L, group->rt->lua, SAROS_T_MEMBER, sizeof *member, 1);
     lua_pushvalue(L, first);
     lua_setiuservalue(L, -2, 1);
-    saros_anchor(L, group->rt, member);
     if (group->clocked) {
         lua_getiuservalue(L, 1, 2);
         saros_task_set_clock(L, task, -1);
         lua_pop(L, 1);
     }
+    saros_anchor(L, group->rt, member);
     task->cancelled = cancelled;
     member->group = group;
     member->task = task;

@@ -68,6 +68,12 @@ static int new_worker(lua_State *L) {
     return 0;
 }
 
+/* protected: light userdata: a task, and who spawns it. */
+static int inherit(lua_State *L) {
+    saros_inherit(L, lua_touserdata(L, 1), lua_touserdata(L, 2));
+    return 0;
+}
+
 /* ---- spawn, begin, release ------------------------------------------------------------------------------------ */
 
 static saros_task *make_task(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope) {
@@ -83,9 +89,18 @@ static saros_task *make_task(lua_State *L, saros_rt *rt, int nargs, saros_scope 
     lua_copy(L, -1, first); /* the task, in the function's place */
     lua_settop(L, first);
     task->place = find_place(L, rt->lua, &task->line);
-    uint32_t slot = saros_slot_keep(L, rt, SAROS_STARTS, first);
-    task->is.task = true;
     task->rt = rt;
+    uint32_t slot = saros_slot_keep(L, rt, SAROS_STARTS, first);
+    if (by != NULL && by->heirloom != 0) {
+        lua_pushcfunction(L, inherit);
+        lua_pushlightuserdata(L, task);
+        lua_pushlightuserdata(L, by);
+        if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+            saros_slot_clear(rt, SAROS_STARTS, slot);
+            lua_error(L);
+        }
+    }
+    task->is.task = true;
     task->start = slot;
     task->args = (uint8_t)nargs;
     task->id = ++rt->lua->tasks;
@@ -96,7 +111,6 @@ static saros_task *make_task(lua_State *L, saros_rt *rt, int nargs, saros_scope 
     if (by != NULL) {
         task->host = by->host;
         task->parent = by->id;
-        if (by->heirloom != 0) saros_inherit(L, task, by);
     }
     if (rt->closing) { /* too late to begin anything, but for one whose cancellation is held back */
         task->late = by != NULL && !saros_is_cancelled(by);

@@ -111,6 +111,29 @@ static const char scenario[] =
     "end\n"
     "local ok; ok, ended = xpcall(all, debug.traceback); assert(ok, ended)\n";
 
+/* Generators and clocks. What is kept is not collected before there is memory again: a finalizer for which Lua itself
+ * finds none does not run. */
+static const char clocked[] =
+    "local saros = require 'saros'\n"
+    "local wrap, yield, clock, seen = saros.coroutine.wrap, saros.coroutine.yield, saros.clock {scale = 1000}, nil\n"
+    "kept = {clock}\n"
+    "saros.group({clock = clock}, function(g) g:spawn(function()\n"
+    "   saros.locals().name = 'handed down'\n"
+    "   local eager = saros.spawn_now(function() saros.sleep(1); return saros.locals().name end)\n"
+    "   local step = wrap(function()\n"
+    "      local s <close> = saros.timeout(3600); s:deadline(saros.now() + 1800)\n"
+    "      local g <close> = saros.group(); g:spawn(saros.sleep, 1)\n"
+    "      yield(1); saros.sleep(1); yield(2)\n"
+    "      for late in saros.every(1) do if late then return 3 end end\n"
+    "   end)\n"
+    "   local left = wrap(function() saros.scope({timeout = 3600}, yield) end); kept[2], kept[3] = step, left; left()\n"
+    "   assert(step() == 1 and step() == 2 and step() == 3); seen = eager:await()\n"
+    "end) end)\n"
+    "assert(seen == 'handed down')\n"
+    "passed = true\n";
+
+static const char *playing = scenario;
+
 /* ---- memory that runs out ------------------------------------------------------------------------------------------- */
 
 static size_t window; /* so many allocations fail; then there is memory again */
@@ -161,9 +184,10 @@ static size_t entries(lua_State *L, const saros_rt *rt, int table) {
 static void check_nothing_kept(host *h) {
     saros_rt *rt = saros_state_slow(h->L)->attached;
     AWAIT(h->w, rt->calls == NULL && rt->failed == NULL);
+    run(h, "kept = nil");
     lua_gc(h->L, LUA_GCCOLLECT, 0);
     lua_gc(h->L, LUA_GCCOLLECT, 0);
-    AWAIT(h->w, rt->streams == NULL);
+    AWAIT(h->w, rt->streams == NULL && rt->generators == NULL);
     assert_int_equal(entries(h->L, rt, SAROS_ANCHORS), 0);
     assert_int_equal(entries(h->L, rt, SAROS_STARTS), 0);
     assert_int_equal(rt->slots[SAROS_STARTS].count, rt->slots[SAROS_STARTS].made);
@@ -232,7 +256,7 @@ static bool run_scenario(host *h, memory *m, size_t from, size_t how_many, unsig
     saros_state_slow(h->L)->attached->report_after = MILLISECOND; /* errors that nobody awaits are not waited for */
     if (from % 8 < 4) lua_gc(h->L, LUA_GCGEN, 0, 0);
     saros_scope *scope = saros_scope_new(h->L);
-    assert_int_equal(luaL_loadbuffer(h->L, scenario, sizeof scenario - 1, "=scenario"), LUA_OK);
+    assert_int_equal(luaL_loadbuffer(h->L, playing, strlen(playing), "=scenario"), LUA_OK);
     run_out(m, from, how_many);
     bool    begun = saros_lua_spawn(h->L, 0, scope, "scenario") == LUA_OK;
     stepped r = run_to_rest(h, m);
@@ -282,6 +306,15 @@ static void the_loop_runs_out_of_memory(void **state) {
 static void the_loop_runs_out_of_memory_for_a_moment(void **state) {
     host *h = *state;
     sweep(h, &h->w->memory, 1);
+}
+
+static void clocks_and_generators_run_out_of_memory(void **state) {
+    host *h = *state;
+    playing = clocked;
+    sweep(h, &h->lua, SIZE_MAX / 2);
+    sweep(h, &h->lua, 2);
+    sweep(h, &h->lua, 20);
+    playing = scenario;
 }
 
 /* Attaching, with all that the module makes at its first use: done, or nothing. */
@@ -445,6 +478,7 @@ int main(void) {
         EMBED_TEST(the_state_runs_out_of_memory),
         EMBED_TEST(the_state_runs_out_of_memory_for_a_moment),
         EMBED_TEST(the_state_runs_out_of_memory_for_a_while),
+        EMBED_TEST(clocks_and_generators_run_out_of_memory),
         EMBED_TEST(closing_needs_no_memory),
         EMBED_TEST(a_gather_starts_all_or_nothing),
         EMBED_TEST(done_callbacks_are_called_once),
