@@ -2,6 +2,8 @@
  *
  * Promises: for coroutines that never await these are Lua's own functions, to the word of their errors. One that waits
  * in an await has the status "normal", as if it ran; the coroutine of a task belongs to its loop. */
+#include <string.h>
+
 #include "bindings/lua/tunnel.h"
 
 lua_State *saros_check_coroutine(lua_State *L) {
@@ -103,6 +105,44 @@ static int status_of(lua_State *L) {
 
 static int is_yieldable(lua_State *L) {
     lua_pushboolean(L, lua_isyieldable(lua_isnone(L, 1) ? L : saros_check_coroutine(L)));
+    return 1;
+}
+
+/* ---- the story of an error -------------------------------------------------------------------------------------- */
+
+static const char story_mark; /* above the traceback, on the stack of a coroutine that has died of an error */
+
+/* Lua's own coroutines keep their stack when they die, which ours have unwound: `debug.traceback(co)` finds this instead.
+ * The error stays on top, where whoever closes the coroutine looks for it. */
+void saros_keep_story(lua_State *L, lua_State *co) {
+    if (lua_status(co) <= LUA_YIELD || !lua_checkstack(co, 4) || !saros_traced(L, -1)) return;
+    lua_xmove(L, co, 1);
+    lua_pushlightuserdata(co, (void *)&story_mark);
+    lua_pushvalue(co, -3);
+}
+
+/* Without its headline, and without the function of ours at its end; pushes it. NULL, and nothing, where there is none. */
+static const char *kept_story(lua_State *L, lua_State *co, lua_Integer level) {
+    if (lua_status(co) <= LUA_YIELD || lua_gettop(co) < 4 || lua_touserdata(co, -2) != &story_mark) return NULL;
+    lua_pushvalue(co, -3);
+    lua_xmove(co, L, 1);
+    static const char body[] = "\n\t[C]: in ?";
+    size_t            length, less = sizeof body - 1;
+    const char       *text = lua_tolstring(L, -1, &length);
+    if (length >= less && strcmp(text + length - less, body) == 0) text = lua_pushlstring(L, text, length - less);
+    const char *lines = strchr(text, '\n');
+    while (lines != NULL && level-- > 0) lines = strchr(lines + 1, '\n');
+    return lines != NULL ? lines : "";
+}
+
+int saros_debug_traceback(lua_State *L) {
+    int         given = lua_isthread(L, 1);
+    lua_State  *co = given ? lua_tothread(L, 1) : L;
+    const char *text = lua_tostring(L, given + 1), *story;
+    lua_Integer level = luaL_optinteger(L, given + 2, co == L);
+    if (text == NULL && !lua_isnoneornil(L, given + 1)) lua_settop(L, given + 1);
+    else if ((story = kept_story(L, co, level)) == NULL) luaL_traceback(L, co, text, (int)level);
+    else lua_pushfstring(L, "%s%sstack traceback:%s", text != NULL ? text : "", text != NULL ? "\n" : "", story);
     return 1;
 }
 

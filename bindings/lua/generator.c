@@ -94,7 +94,7 @@ static void leave_all(saros_gen *generator) {
 
 /* co has come back to who resumed it: its scopes, if it has any open, leave the chain. Where it has not yielded it will
  * never close them: they end here. */
-void saros_generator_detach(saros_task *task, lua_State *co, int status) {
+void saros_generator_detach(saros_task *task, const lua_State *co, int status) {
     saros_gen *generator = task->scope->generator;
     saros_rt  *rt = task->rt;
     if (generator->co != co) return;

@@ -83,6 +83,11 @@ void saros_install(lua_State *L, saros_lua *lua) {
     saros_add(L, globals);
     saros_require_install(L);
     if (lua_getfield(L, -1, LUA_COLIBNAME) == LUA_TTABLE) saros_coroutine_install(L);
+    lua_pop(L, 1);
+    if (lua_getfield(L, -1, LUA_DBLIBNAME) == LUA_TTABLE) {
+        lua_pushcfunction(L, saros_debug_traceback);
+        lua_setfield(L, -2, "traceback");
+    }
     lua_pop(L, 2);
     lua->installed = true;
 }

@@ -69,7 +69,7 @@ static void push_deep(lua_State *L) {
 }
 
 /* Not yet begun? Lua's own status knows the same signs. What wrap has made has its body already. */
-static bool is_fresh(lua_State *L, lua_State *co) {
+static bool is_fresh(const lua_State *L, lua_State *co) {
     lua_Debug ar;
     return co != L && (lua_gettop(co) == 1 || lua_gettop(co) == 1 + BELOW) && !lua_getstack(co, 0, &ar);
 }
@@ -113,6 +113,7 @@ static inline int run(lua_State *L, saros_lua *lua, saros_task *task, lua_State 
     }
     if (status != LUA_OK && status != LUA_YIELD) {
         lua_xmove(co, L, 1);
+        saros_keep_story(L, co);
         return FAILED;
     }
     if (results > SURE_ROOM && !lua_checkstack(L, results + 1)) {
@@ -224,15 +225,13 @@ static int resumed(lua_State *L, saros_lua *lua, int n, bool guarded) {
         if (saros_is_own_cancel(L, -1)) return lua_error(L);
         explain_depth(L);
         saros_untrace(L, -1);
-        n = 1;
-    } else {
-        lua_pushboolean(L, 1);
-        lua_insert(L, -n - 1);
-        return n + 1;
+        lua_pushboolean(L, 0);
+        lua_insert(L, -2);
+        return 2;
     }
-    lua_pushboolean(L, 0);
-    lua_insert(L, -2);
-    return 2;
+    lua_pushboolean(L, 1);
+    lua_insert(L, -n - 1);
+    return n + 1;
 }
 
 static int resume_k(lua_State *L, int status, lua_KContext ctx) {
@@ -437,21 +436,32 @@ saros_task *saros_tunnel_task(const saros_lua *lua, const lua_State *L, lua_Stat
 
 /* ---- closing -------------------------------------------------------------------------------------------------- */
 
+/* The innermost coroutine of the task, which is suspended in it. */
+static void close_innermost(saros_task *task, lua_State *outer) {
+    lua_State *co = task->at;
+    saros_lua *lua = task->rt->lua;
+    while (task->scope != NULL && task->scope->generator != NULL && saros_generator_is(task->scope->generator, co))
+        saros_scope_leave(task->scope);
+    lua->cutting++;
+    if (saros_close_thread(co, outer) != LUA_OK)
+        saros_complain(task->rt, "a <close> variable failed in a coroutine that was closed: %s",
+                       lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : "error object is not a string");
+    lua->cutting--;
+    lua_settop(co, 0);
+    task->at = outer;
+}
+
 /* Closes all coroutines that the task has inside of L, from the innermost on. */
 void saros_tunnel_cut(saros_task *task, lua_State *L) {
-    lua_State *co = saros_tunnel_inner(task, L);
-    if (co != NULL) {
-        saros_tunnel_cut(task, co);
-        while (task->scope != NULL && task->scope->generator != NULL && saros_generator_is(task->scope->generator, co))
-            saros_scope_leave(task->scope);
-        task->rt->lua->cutting++;
-        if (saros_close_thread(co, L) != LUA_OK)
-            saros_complain(task->rt, "a <close> variable failed in a coroutine that was closed: %s",
-                           lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : "error object is not a string");
-        task->rt->lua->cutting--;
-        lua_settop(co, 0);
+    while (task->at != L) {
+        lua_State *outer = L, *co = inner_of(L);
+        while (co != NULL && co != task->at) {
+            outer = co;
+            co = inner_of(co);
+        }
+        if (co != NULL) close_innermost(task, outer);
+        else task->at = outer; /* what was inside of it is closed already */
     }
-    task->at = L;
 }
 
 /* A frame that passed an await on is being left: by its own return, or with its coroutine. */
