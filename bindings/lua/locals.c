@@ -107,7 +107,7 @@ static int locals(lua_State *L) {
     }
     lua_pushvalue(L, OWN);
     keep(L, task, SAROS_OWNS_LOCALS);
-    hand_down(L, task);
+    if (task->spawned) hand_down(L, task);
     lua_settop(L, OWN);
     return 1;
 }

@@ -111,6 +111,7 @@ static saros_task *make_task(lua_State *L, saros_rt *rt, int nargs, saros_scope 
     if (by != NULL) {
         task->host = by->host;
         task->parent = by->id;
+        by->spawned = true;
     }
     if (rt->closing) { /* too late to begin anything, but for one whose cancellation is held back */
         task->late = by != NULL && !saros_is_cancelled(by);

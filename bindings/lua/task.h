@@ -65,6 +65,7 @@ struct saros_task {
     bool            unwakable : 1;  /* a cancellation does not end this wait: it takes back a condition's lock */
     bool            late : 1;       /* spawned while its loop shuts down, inside a shield */
     uint8_t         heirloom : 3;   /* enum: what those that it spawns inherit */
+    bool            spawned : 1;    /* others */
     uint8_t         waits_for;      /* enum saros_waits_for: whose list `wait` is in, where that tells something */
     bool            asleep;         /* it waits for no result: a cancellation loses nothing, though the wait is over */
     uint8_t         at_hand;        /* awaits in a row that did not suspend */

@@ -3,6 +3,7 @@
 local saros = require "saros"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
+local in_time = kit.needs("time", it, pending) -- for what measures CPU time
 
 describe("saros.spawn_now", function()
    it("23: takes the first step inside the call, up to the first wait", function()
@@ -175,6 +176,18 @@ describe("saros.locals", function()
          assert.are.same({ n = 2, nil, "here" }, table.pack(child:await()))
          assert.are.same({ n = 2, nil, "here" }, table.pack(grandchild:await()))
       end):await()
+   end)
+
+   in_time("costs each of a crowd the same, however many have one", function()
+      local function crowd(n)
+         local tasks, before = {}, os.clock()
+         for i = 1, n do tasks[i] = saros.spawn(function() return saros.locals().name end) end
+         saros.gather(tasks)
+         return os.clock() - before
+      end
+      crowd(500)
+      local few, many = math.min(crowd(500), crowd(500)), crowd(8000)
+      assert.is_true(many < 16 * few * 4, ("%.3f s, and %.3f s for 16 times as many"):format(few, many))
    end)
 
    it("is nobody's business elsewhere: other tasks do not see it, callbacks have none", function()
