@@ -22,41 +22,31 @@ typedef struct watch {
 
 /* ---- slow steps ------------------------------------------------------------------------------------------------ */
 
-typedef struct slow_step {
-    saros_task *task;
-    int         status;
-    saros_time  took;
-} slow_step;
-
-/* protected. p: the step. */
-static int report_slow_step(lua_State *L) {
-    slow_step  *step = lua_touserdata(L, 1);
-    saros_task *task = step->task;
-    char        took[32];
-    snprintf(took, sizeof took, "%.3f", (double)step->took / 1e9);
+/* Pushes "task a (x.lua:3) ran for 0.130 s without giving way". */
+static void push_slow_step(lua_State *L, saros_task *task, saros_time took) {
+    char text[32];
+    snprintf(text, sizeof text, "%.3f", (double)took / 1e9);
     saros_push_task_label(L, task);
-    lua_pushfstring(L, "task %s ran for %s s without giving way", lua_tostring(L, -1), took);
-    if (step->status == LUA_YIELD) {
-        saros_push_traceback(L, task);
-        lua_pushfstring(L, "%s; that ended at\n%s", lua_tostring(L, -2), lua_tostring(L, -1));
-    } else {
-        lua_pushliteral(L, ", and has ended");
-        lua_concat(L, 2);
-    }
+    lua_pushfstring(L, "task %s ran for %s s without giving way", lua_tostring(L, -1), text);
+    lua_replace(L, -2);
+}
+
+static saros_time step_took(const saros_rt *rt) { return saros_now(rt->loop) - rt->step_began; }
+
+/* protected. p: the task, which is suspended. */
+static int report_slow_step(lua_State *L) {
+    saros_task *task = lua_touserdata(L, 1);
+    push_slow_step(L, task, step_took(task->rt));
+    saros_push_traceback(L, task);
+    lua_pushfstring(L, "%s; that ended at\n%s", lua_tostring(L, -2), lua_tostring(L, -1));
     saros_report(task->rt->loop, lua_tostring(L, -1));
     return 0;
 }
 
-saros_time saros_step_begins(saros_rt *rt) {
-    saros_time now = saros_now(rt->loop);
-    rt->slice_ends = rt->manners.slice < SAROS_FOREVER - now ? now + rt->manners.slice : SAROS_FOREVER;
-    return now;
-}
-
-void saros_step_ended(saros_rt *rt, saros_task *task, int status, saros_time began) {
-    if (!rt->manners.debug) return;
-    slow_step step = {task, status, saros_now(rt->loop) - began};
-    if (step.took > SLOW) saros_protected(rt, report_slow_step, &step, "the report of a slow step");
+/* One that has ended may be gone already: saros_debug_ending has told of it. */
+void saros_step_ended(saros_rt *rt, saros_task *task, int status) {
+    if (rt->manners.debug && status == LUA_YIELD && step_took(rt) > SLOW)
+        saros_protected(rt, report_slow_step, task, "the report of a slow step");
 }
 
 void saros_debug_call(lua_State *L, saros_rt *rt, int function, saros_time began) {
@@ -139,6 +129,19 @@ void saros_debug_settling(lua_State *L, saros_rt *rt, saros_awaitable *is, int i
     self->rt = rt;
     lua_setfield(L, -2, "watch");
     lua_settop(L, top);
+}
+
+void saros_debug_ending(lua_State *co, saros_task *task, int status) {
+    saros_rt *rt = task->rt;
+    if (step_took(rt) > SLOW) {
+        luaL_checkstack(co, 8, "debug mode");
+        push_slow_step(co, task, step_took(rt));
+        lua_pushfstring(co, "%s, and has ended", lua_tostring(co, -1));
+        saros_report(rt->loop, lua_tostring(co, -1));
+        lua_pop(co, 2);
+    }
+    if (status != LUA_OK && status != LUA_YIELD) return;
+    saros_debug_settling(co, rt, &task->is, 1, SAROS_RETURNED, lua_gettop(co) - 2);
 }
 
 static void report_not_taken(lua_State *L, saros_rt *rt, const saros_awaitable *is, const char *place) {

@@ -44,7 +44,9 @@ static int set(lua_State *L) {
 }
 
 static int clear(lua_State *L) {
-    check(L)->set = false;
+    event *e = check(L);
+    saros_check_bound(L, e->loop, "event:clear");
+    e->set = false;
     lua_pushboolean(L, 1);
     return 1;
 }

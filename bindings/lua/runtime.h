@@ -152,7 +152,7 @@ struct saros_rt {
     bool          handled; /* handler.c: the script has set an exception handler */
     bool          watched; /* each step is timed, for what follows: */
     saros_manners manners;
-    saros_time    slice_ends; /* of the step that runs */
+    saros_time    step_began; /* the one that runs */
     saros_time    report_after;
     saros_op      suspicion; /* deadlock.c: a timer, after which circles are looked for */
 };
@@ -236,8 +236,7 @@ void          saros_manners_options(lua_State *L, int arg, saros_manners *manner
 void          saros_manners_apply(saros_rt *rt, const saros_manners *manners);
 void          saros_slice_check(lua_State *L, const char *what); /* raises where somebody else has set a hook */
 void          saros_slice(lua_State *L, lua_State *co);          /* a task's coroutine; L: who runs the loop */
-saros_time    saros_step_begins(saros_rt *rt);
-void          saros_step_ended(saros_rt *rt, saros_task *task, int status, saros_time began);
+void          saros_step_ended(saros_rt *rt, saros_task *task, int status);
 void          saros_debug_call(lua_State *L, saros_rt *rt, int function, saros_time began); /* a callback was called */
 void          saros_debug_opened(lua_State *L, saros_rt *rt);    /* the stream or listener on top, which stays */
 void          saros_debug_collected(lua_State *L, saros_rt *rt); /* its finalizer runs: argument 1; cannot raise */

@@ -20,7 +20,7 @@ static void hook(lua_State *L, lua_Debug *ar) {
     saros_task *task = rt != NULL ? rt->task : NULL;
     (void)ar;
     if (task == NULL || task->co != L || rt->manners.slice == 0 || !lua_isyieldable(L)) return;
-    if (saros_now(rt->loop) < rt->slice_ends) return;
+    if (saros_now(rt->loop) - rt->step_began < rt->manners.slice) return;
     task->suspended = true;
     task->at_hand = 0;
     task->since = (uint32_t)(saros_turn(rt->loop) >> SAROS_SINCE_BITS);

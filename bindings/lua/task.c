@@ -36,10 +36,9 @@ int saros_task_body(lua_State *co) {
 static int body_k(lua_State *co, int status, lua_KContext ctx) {
     saros_task *task = lua_touserdata(co, 1);
     (void)ctx;
+    if (task->rt->manners.debug) saros_debug_ending(co, task, status);
     if (status == LUA_OK || status == LUA_YIELD) {
-        int n = lua_gettop(co) - 2;
-        if (task->rt->manners.debug) saros_debug_settling(co, task->rt, &task->is, 1, SAROS_RETURNED, n);
-        saros_settle(co, &task->is, 1, SAROS_RETURNED, n);
+        saros_settle(co, &task->is, 1, SAROS_RETURNED, lua_gettop(co) - 2);
         return 0;
     }
     if (saros_is_own_cancel(co, -1)) return end_cancelled(co, task);
@@ -174,13 +173,17 @@ static void step(saros_rt *rt, saros_task *task, int nargs) {
     lua->current = rt;
     rt->task = task;
     task->suspended = task->at != task->co; /* then it still is, until those between have gone on */
-    saros_time began = rt->watched ? saros_step_begins(rt) : 0;
-    int        status = lua_resume(task->co, rt->L, nargs, &results);
+    saros_time outer_began = rt->step_began;
+    if (rt->watched) rt->step_began = saros_now(rt->loop);
+    int status = lua_resume(task->co, rt->L, nargs, &results);
     while (status == LUA_YIELD && !task->suspended && saros_tunnel_refuse(task->co, results))
         status = lua_resume(task->co, rt->L, 1, &results);
     rt->task = outer;
     lua->current = outer_rt;
-    if (rt->watched) saros_step_ended(rt, task, status, began);
+    if (rt->watched) {
+        saros_step_ended(rt, task, status);
+        rt->step_began = outer_began;
+    }
     if (status == LUA_YIELD && task->suspended) saros_task_begun(rt, task);
     else if (status == LUA_OK) end_task(rt, task, task->is.fate == SAROS_RETURNED);
     else break_task(rt, task);

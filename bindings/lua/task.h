@@ -247,8 +247,10 @@ void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index);
 
 /* ---- debug.c -------------------------------------------------------------------------------------------------- */
 
-/* A task or future, at index, is about to be settled with the n values on top, which stay; in debug mode only. */
+/* A future, at index, is about to be settled with the n values on top, which stay; in debug mode only. */
 void saros_debug_settling(lua_State *L, saros_rt *rt, saros_awaitable *is, int index, enum saros_fate fate, int n);
+/* The same for a task, inside its coroutine: it is at 1, its results are from 3 on if status is a good one. */
+void saros_debug_ending(lua_State *co, saros_task *task, int status);
 
 /* ---- deadlock.c ----------------------------------------------------------------------------------------------- */
 
