@@ -290,10 +290,11 @@ static void show_error(lua_State *L) {
 /* What main left behind is cancelled and awaited, and named. */
 static void end_leftovers(lua_State *L, saros_rt *rt) {
     if (rt->live > 0 && !rt->interrupted && !rt->deadlocked) { /* else they are named already, or it is no news */
-        saros_describe_tasks(L, rt, 5, false);
+        size_t left = saros_describe_tasks(L, rt, 5, false);
         fflush(stdout);
-        fprintf(stderr, "saros: main ended; cancelled %zu task%s: %s\n", rt->live, rt->live == 1 ? "" : "s",
-                lua_tostring(L, -1));
+        if (left > 0)
+            fprintf(stderr, "saros: main ended; cancelled %zu task%s: %s\n", left, left == 1 ? "" : "s",
+                    lua_tostring(L, -1));
         lua_pop(L, 1);
     }
     saros_rt_shutdown(L, rt);

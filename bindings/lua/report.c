@@ -54,16 +54,12 @@ void saros_push_traceback(lua_State *L, const saros_task *task) {
     lua_concat(L, 2);
 }
 
-void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits) {
+size_t saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits) {
     size_t shown = 0;
     lua_pushliteral(L, "");
     for (saros_task *task = rt->first; task != NULL; task = task->next) {
-        if (task->is.fate != SAROS_PENDING) continue;
-        if (shown++ == most) {
-            lua_pushfstring(L, " and %d more", (int)(rt->live - most));
-            lua_concat(L, 2);
-            break;
-        }
+        if (task->is.fate != SAROS_PENDING || (!waits && task->cancelled)) continue;
+        if (shown++ >= most) continue;
         lua_pushstring(L, shown > 1 ? ", " : "");
         saros_task_push(L, task);
         saros_task_name(L, task, lua_gettop(L));
@@ -74,6 +70,11 @@ void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits) {
         else lua_pushliteral(L, "");
         lua_concat(L, 5);
     }
+    if (shown > most) {
+        lua_pushfstring(L, " and %d more", (int)(shown - most));
+        lua_concat(L, 2);
+    }
+    return shown;
 }
 
 /* Once for each task: it was cancelled, and catches that again and again. */

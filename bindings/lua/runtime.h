@@ -215,12 +215,13 @@ const char *saros_task_name(lua_State *L, saros_task *task, int index); /* pushe
 void        saros_task_report(saros_task *task);                        /* an error that nobody awaited */
 void        saros_report_swallowing(lua_State *L, saros_task *task); /* a task that catches its cancellation for ever */
 const char *saros_text_of(lua_State *L, int index); /* pushes it as tostring gives it; never raises but for memory */
-/* Pushes "a (x.lua:3), b (x.lua:9)", where they were spawned; with waits also where they wait. */
-void saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits);
-int  saros_traceback(lua_State *L);          /* a message handler: keeps the traceback, returns the error as it is */
-bool saros_traced(lua_State *L, int index);  /* pushes the traceback kept for that error; false: none, nothing */
-void saros_untrace(lua_State *L, int index); /* the error at index goes no further */
-void saros_retrace(lua_State *L, int index); /* keeps the traceback on top (popped) for the error at index */
+/* Pushes "a (x.lua:3), b (x.lua:9)", where they were spawned; with waits also where they wait, without it only those that
+ * nobody has cancelled. How many there are. */
+size_t saros_describe_tasks(lua_State *L, saros_rt *rt, size_t most, bool waits);
+int    saros_traceback(lua_State *L);          /* a message handler: keeps the traceback, returns the error as it is */
+bool   saros_traced(lua_State *L, int index);  /* pushes the traceback kept for that error; false: none, nothing */
+void   saros_untrace(lua_State *L, int index); /* the error at index goes no further */
+void   saros_retrace(lua_State *L, int index); /* keeps the traceback on top (popped) for the error at index */
 
 /* ---- handler.c ------------------------------------------------------------------------------------------------ */
 

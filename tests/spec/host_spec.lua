@@ -274,6 +274,13 @@ describe("saros, the end:", function()
       has(output, "and 45 more")
    end)
 
+   it("names nothing that the script has ended itself: tasks that it cancelled, servers that it closed", function()
+      assert.are.equal("", (kit.script("saros.spawn(saros.sleep, 9):cancel() saros.sleep(0)")))
+      assert.are.equal("", (kit.script("saros.spawn(saros.sleep, 9):cancel()")))
+      assert.are.equal("", (kit.script("local server <close> = saros.serve('127.0.0.1:0', print) saros.sleep(0)")))
+      has(kit.script("saros.serve('127.0.0.1:0', print) saros.sleep(0)"), "cancelled 1 task: accept 127.0.0.1:")
+   end)
+
    it("of a deadlock is an error that says who waits", function()
       local output, code = kit.script("saros.current_task():set_name('the main one') saros.future():await()")
       assert.are.equal(35, code)

@@ -104,12 +104,13 @@ function Server:address() return self.where end
 function Server:close()
    self.closed = true
    self.listener:close()
+   self.acceptor:cancel("the server is closed")
    return true
 end
 
 -- Waits until the server is closed and its last handler has ended.
 function Server:wait()
-   self.acceptor:await()
+   saros.wait({self.acceptor})
    while self.count > 0 do
       self.empty = self.empty or saros.future()
       self.empty:await()
