@@ -109,7 +109,8 @@ static inline int run(lua_State *L, saros_lua *lua, saros_task *task, lua_State 
     if (task != NULL) {
         if (status == LUA_YIELD && task->suspended) return AWAITS;
         task->at = L;
-        if (task->scope != NULL && task->scope->generator != NULL) saros_generator_detach(task, co, status);
+        bool ran = status == lua_status(co); /* one that runs already is refused, and goes on */
+        if (ran && task->scope != NULL && task->scope->generator != NULL) saros_generator_detach(task, co, status);
     }
     if (status != LUA_OK && status != LUA_YIELD) {
         lua_xmove(co, L, 1);

@@ -93,6 +93,30 @@ static void a_continuation_has_the_results_on_top_of_its_own_stack(void **state)
     assert_log(h, "mine too 9 second 42,");
 }
 
+static void a_coroutine_of_the_scripts_own_awaits_as_its_task_does(void **state) {
+    host *h = *state;
+    open_outside(h, "none");
+    spawn(h, NULL, "waits", "log(coroutine.wrap(function() return coroutine.wrap(fetch_then)('mine') end)())");
+    few_ops(h, 3);
+    complete_number(9);
+    until_tasks(h, 0);
+    assert_log(h, "mine 9 second 42,");
+}
+
+static void what_comes_for_a_coroutine_that_was_closed_is_released(void **state) {
+    host *h = *state;
+    open_outside(h, "none");
+    spawn(h, NULL, "waits", "co = coroutine.create(fetch) log(coroutine.resume(co))");
+    few_ops(h, 3);
+    spawn(h, NULL, "closes", "log(coroutine.close(co))");
+    until_tasks(h, 0);
+    assert_log(h, "true,false the coroutine was closed while it waited,");
+    complete_number(1);
+    few_ops(h, 3);
+    assert_int_equal(released, 1);
+    assert_int_equal(pushed, 0);
+}
+
 static void a_status_below_zero_is_nil_message_and_code_and_no_push_is_true(void **state) {
     host *h = *state;
     open_outside(h, "none");
@@ -317,6 +341,8 @@ int main(void) {
         EMBED_TEST(a_task_gets_what_push_pushes_and_the_payload_is_released),
         EMBED_TEST(what_is_completed_before_it_is_awaited_is_at_hand),
         EMBED_TEST(a_continuation_has_the_results_on_top_of_its_own_stack),
+        EMBED_TEST(a_coroutine_of_the_scripts_own_awaits_as_its_task_does),
+        EMBED_TEST(what_comes_for_a_coroutine_that_was_closed_is_released),
         EMBED_TEST(a_status_below_zero_is_nil_message_and_code_and_no_push_is_true),
         EMBED_TEST(a_push_that_raises_raises_in_the_task_and_the_payload_is_released),
         EMBED_TEST(what_comes_too_late_for_a_cancelled_task_is_released),

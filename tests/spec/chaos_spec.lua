@@ -1,5 +1,6 @@
--- chaos_spec.lua: random programs: tasks that wait, cancel, close, collect and shield each other at random, on a loop
--- of their own that is closed at a random moment. Whatever happens, every body that was entered is left, every
+-- chaos_spec.lua: random programs: tasks that wait, cancel, close, collect and shield each other at random, in coroutines of
+-- their own that they resume, close and throw into, also those of others, on a loop that is closed at a random moment.
+-- Whatever happens, every body that was entered is left, every
 -- <close> variable runs exactly once, and nothing is left behind.
 --
 -- SAROS_CHAOS=N runs N seeds instead of a few; a failure names its seed.
@@ -20,8 +21,8 @@ end
 
 -- What a program shares.
 local function world(draw)
-   local w = { draw = draw, tasks = {}, futures = {}, queues = {}, streams = {}, scopes = {}, calls = {}, opened = 0, closed = 0,
-               listener = nil }
+   local w = { draw = draw, tasks = {}, futures = {}, queues = {}, streams = {}, scopes = {}, calls = {}, coroutines = {}, opened = 0,
+               closed = 0, listener = nil }
    for i = 1, 4 do w.futures[i] = saros.future() end
    for i = 1, 3 do w.queues[i] = saros.queue(i - 1) end
    function w.any(list) return #list > 0 and list[draw(#list)] or nil end
@@ -115,6 +116,19 @@ actions = {
    function(w) local s = w.any(w.streams) if s then s:close() end end,
    function(w) local s = w.any(w.streams) if s then saros.timeout(0.001, s.shutdown, s) end end,
    function(w) w.streams = {} end,
+   function(w, depth)
+      if depth > 5 or #w.coroutines > 80 then return saros.sleep(0) end
+      local co = coroutine.create(function()
+         return w.draw(3) == 1 and saros.timeout(w.draw(5) / 5000, body, w, depth + 1) or body(w, depth + 1)
+      end)
+      w.coroutines[#w.coroutines + 1] = co
+      coroutine.resume(co)
+   end,
+   function() pcall(coroutine.yield) end,
+   function() pcall(coroutine.yield) end,
+   function(w) local co = w.any(w.coroutines) if co then coroutine.resume(co) end end,
+   function(w) local co = w.any(w.coroutines) if co then saros.coroutine.throw(co, "thrown") end end,
+   function(w) local co = w.any(w.coroutines) if co then pcall(coroutine.close, co) end end,
 }
 
 local function chaos(seed)
@@ -133,6 +147,7 @@ local function chaos(seed)
       saros.sleep(0)
    end)
    loop:close()
+   for _, co in ipairs(w.coroutines) do coroutine.close(co) end -- what is suspended and has no scope, nobody else closes
    collectgarbage()
    assert(ok, err)
    assert(w.opened == w.closed, ("%d bodies were entered, %d were left"):format(w.opened, w.closed))

@@ -131,6 +131,19 @@ describe("a scope that is open in a generator", function()
       assert.is_true(child:cancelled())
    end)
 
+   it("is not left where the generator tries to resume itself, or who has resumed it", function()
+      local outer
+      outer = coroutine.create(function()
+         return saros.timeout(0.002, function()
+            assert(not coroutine.resume(outer))
+            local inner = coroutine.create(function() return coroutine.resume(outer) end)
+            assert.are.same({ true, false, "cannot resume non-suspended coroutine" }, { coroutine.resume(inner) })
+            saros.sleep(1000)
+         end)
+      end)
+      assert.are.same({ n = 4, true, nil, "timed out", "ETIMEDOUT" }, table.pack(coroutine.resume(outer)))
+   end)
+
    it("cannot be resumed by a child of its own group", function()
       local said
       local co
