@@ -43,8 +43,9 @@ static int notified_k(lua_State *L, int status, lua_KContext ctx) {
     saros_lock *lock = ((condition *)lua_touserdata(L, 1))->lock;
     saros_task *task = saros_waited(L, &result);
     (void)status, (void)ctx;
-    if (lock->turn == 0 && !lock->broken) saros_lock_take(lock, task);
-    if (lock->is.owner == task || lock->broken) return finish(L, task, result == 0);
+    bool is_free = lock->turn == 0 && !lock->broken;
+    if (is_free) saros_lock_take(lock, task);
+    if (is_free || lock->broken) return finish(L, task, result == 0);
     task->unwakable = true;
     saros_lock_wait(lock, task);
     return saros_suspend(L, task, result == 0, retaken_k);

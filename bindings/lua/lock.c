@@ -24,9 +24,23 @@ static void orphaned(saros_holding *held, saros_task *task) {
     saros_wake_all(&lock->is.waiters, SAROS_EBROKEN);
 }
 
+/* An agent acquires for the task that made it, as long as that waits for it. */
+static saros_task *principal_of(saros_task *task) {
+    saros_waiter *first = task->agent ? task->is.waiters : NULL;
+    for (saros_waiter *waiter = first; waiter != NULL; waiter = waiter->next != first ? waiter->next : NULL) {
+        saros_task *by = saros_gathering_task(waiter);
+        if (by != NULL && by->id == task->parent) return by;
+    }
+    return task;
+}
+
+static bool acts_for(const saros_task *task, const saros_task *owner) {
+    return task == owner || (task != NULL && task->agent && owner != NULL && owner->id == task->parent);
+}
+
 static void own(saros_lock *lock, saros_task *task) {
-    lock->is.owner = task;
-    saros_own(&lock->held, task, orphaned);
+    lock->is.owner = principal_of(task);
+    saros_own(&lock->held, lock->is.owner, orphaned);
 }
 
 void saros_lock_take(saros_lock *lock, saros_task *task) {
@@ -66,7 +80,7 @@ static int acquired(saros_guard *guard) {
 
 static void refuse(lua_State *L, const saros_lock *lock, const saros_task *task, const char *what) {
     if (lock->broken) saros_lock_broken(L, lock);
-    if (lock->turn != 0 && lock->is.owner == task) luaL_error(L, "%s: the task holds the lock already", what);
+    if (lock->turn != 0 && acts_for(task, lock->is.owner)) luaL_error(L, "%s: the task holds the lock already", what);
 }
 
 static int acquire_k(lua_State *L, int status, lua_KContext ctx) {
@@ -111,21 +125,13 @@ int saros_lock_try_acquire(lua_State *L) {
     return acquired(guard);
 }
 
-/* An agent waits where the task that made it would: what is held for that is handed to it, until it ends. */
-static bool acts_for(const saros_task *task, const saros_task *owner) {
-    return task != NULL && task->agent && owner != NULL && owner->id == task->parent;
-}
-
 saros_task *saros_lock_mine(lua_State *L, saros_lock *lock, const char *what) {
     saros_task *task = saros_running_task(L), *owner = lock->is.owner;
     if (lock->broken) saros_lock_broken(L, lock);
     if (lock->turn == 0) luaL_error(L, "%s: the lock is not held", what);
-    if (task != NULL && (owner == NULL || acts_for(task, owner))) {
-        saros_disown(&lock->held);
-        own(lock, owner = task);
-    }
+    if (task != NULL && owner == NULL) own(lock, owner = task);
     if (owner == NULL) luaL_error(L, "%s: only a task can hold a lock", what);
-    if (task != owner) {
+    if (!acts_for(task, owner)) {
         saros_task_push(L, owner);
         luaL_error(L, "%s: the lock is held by another task, %s", what, saros_task_name(L, owner, lua_gettop(L)));
     }

@@ -126,6 +126,11 @@ describe("saros.condition", function()
       end
       assert.is_false(condition:locked())
       assert(condition:acquire():release())
+      saros.spawn(function()
+         condition:acquire()
+         saros.race(condition, 0)
+      end):await()
+      kit.raises("which held it, has ended without a release", condition.acquire, condition)
    end)
 
    it("34: notifies as many as it was asked to, oldest first", function()

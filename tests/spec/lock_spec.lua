@@ -313,6 +313,12 @@ describe("saros.lock", function()
       b:release()
       a:release()
       assert.is_false(lock:locked() or semaphore:locked())
+      local _ <close> = saros.gather(lock)
+      for _, method in ipairs({ "acquire", "try_acquire" }) do kit.raises("holds the lock already", lock[method], lock) end
+      kit.raises("holds the lock already", saros.race, lock)
+      lock:release()
+      saros.spawn(function() saros.gather(lock) end):await()
+      kit.raises("which held it, has ended without a release", lock.acquire, lock)
    end)
 
    it("that is held and forgotten harms nobody", function()
