@@ -39,7 +39,7 @@ static int wait(lua_State *L) {
     saros_task *task = saros_begin(L, "barrier:wait");
     saros_bind(L, &b->loop, task, "barrier:wait");
     lua_settop(L, 1);
-    if (b->broken) return fail_broken(L);
+    if (b->broken) return saros_answer(L, task, fail_broken(L));
     if (b->most + 1 >= b->parties) b->most = count(b);
     if (b->most + 1 < b->parties) {
         b->most++;

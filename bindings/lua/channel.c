@@ -175,8 +175,8 @@ static int send(lua_State *L) {
     luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "nil cannot be sent");
     saros_task *task = saros_begin(L, "sender:send");
     saros_bind(L, &c->loop, task, "sender:send");
-    if (e->closed) return fail_closed(L);
-    if (c->receiver_ends == 0) return fail_broken(L);
+    if (e->closed) return saros_answer(L, task, fail_closed(L));
+    if (c->receiver_ends == 0) return saros_answer(L, task, fail_broken(L));
     lua_settop(L, 2);
     if (c->count < c->limit) {
         store(L, c, 2);
@@ -257,13 +257,14 @@ static int receive_from(lua_State *L, const char *what) {
     channel    *c = e->of;
     saros_task *task = saros_begin(L, what);
     saros_bind(L, &c->loop, task, what);
-    if (e->closed) return fail_closed(L);
+    if (e->closed) return saros_answer(L, task, fail_closed(L));
     lua_settop(L, 1);
     if (c->receivers == NULL && has_more(c)) {
         take(L, c);
         return saros_answer(L, task, 1);
     }
-    if (c->sender_ends == 0 && c->count == 0) return fail_ended(L); /* else who was promised the last may hand it on */
+    if (c->sender_ends == 0 && c->count == 0) /* else who was promised the last may hand it on */
+        return saros_answer(L, task, fail_ended(L));
     return wait_for_value(L, task, e, ++c->tickets);
 }
 

@@ -140,7 +140,7 @@ static int put(lua_State *L) {
     luaL_argcheck(L, !lua_isnoneornil(L, 2), 2, "nil cannot be put");
     saros_task *task = saros_begin(L, "queue:put");
     saros_bind(L, &q->loop, task, "queue:put");
-    if (q->shut) return shut_down(L);
+    if (q->shut) return saros_answer(L, task, shut_down(L));
     if (has_place(q) && q->putters == NULL) {
         store(L, q, 2);
         lua_pushboolean(L, 1);
@@ -189,7 +189,7 @@ static int get_from(lua_State *L, queue *q, const char *what) {
         fetch(L, q);
         return saros_answer(L, task, 1);
     }
-    if (q->shut) return shut_down(L);
+    if (q->shut) return saros_answer(L, task, shut_down(L));
     saros_wait_on(task, &q->getters);
     return saros_suspend(L, task, 0, get_k);
 }

@@ -56,6 +56,36 @@ describe("a task whose answers are always at hand gives way after 64 of them", f
       assert.is_true(got >= 9, got)
    end)
 
+   it("49: from what is shut, closed, ended or broken, time and again", function()
+      local queue, barrier = saros.queue(), saros.barrier(2)
+      queue:shutdown()
+      barrier:abort()
+      local tx, rx = saros.channel(1)
+      local tx_open, rx_closed = saros.channel(1)
+      rx_closed:close()
+      local _, rx_left = saros.channel(1)
+      tx:close()
+      _:close()
+      for name, call in pairs({
+         put = function() return queue:put(1) end,
+         get = function() return queue:get() end,
+         wait = function() return barrier:wait() end,
+         ["send, closed"] = function() return tx:send(1) end,
+         ["send, broken"] = function() return tx_open:send(1) end,
+         ["receive, closed"] = function() return rx_closed:receive() end,
+         ["receive, ended"] = function() return rx_left:receive() end,
+      }) do
+         local got = turns_beside(function()
+            for _ = 1, 640 do
+               local value, message, code = call()
+               assert(value == nil and message and code, name)
+            end
+         end)
+         assert.is_true(got >= 9 and got <= 11, name .. " " .. got)
+      end
+      rx:close()
+   end)
+
    it("49: and its cancellation is looked at each time", function()
       local queue = saros.queue()
       for i = 1, 100 do queue:put(i) end
