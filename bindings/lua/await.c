@@ -145,8 +145,13 @@ void saros_settle(lua_State *L, saros_awaitable *is, int index, enum saros_fate 
 void saros_observe(saros_awaitable *is) {
     if (is->observed) return;
     is->observed = true;
-    saros_task *task = (saros_task *)is;
-    if (is->task && is->fate == SAROS_FAILED && task->rt != NULL) saros_cancel(task->rt->loop, &task->op);
+    if (is->task) {
+        saros_task *task = (saros_task *)is;
+        if (is->fate == SAROS_FAILED && task->rt != NULL) saros_cancel(task->rt->loop, &task->op);
+    } else {
+        const saros_promise *future = (saros_promise *)is;
+        if (future->lost != NULL) saros_lost_end(future->lost);
+    }
 }
 
 int saros_push_values(lua_State *L, const saros_awaitable *is, int index) {
@@ -347,25 +352,25 @@ static saros_awaitable *check_pending(lua_State *L, const char *what) {
     return &future->is;
 }
 
-static void settle_future(lua_State *L, saros_awaitable *is, enum saros_fate fate) {
-    saros_rt *rt = saros_state(L)->current;
-    int       n = lua_gettop(L) - 1;
-    if (rt != NULL && rt->manners.debug) saros_debug_settling(L, rt, is, 1, fate, n);
+static int settle_future(lua_State *L, saros_awaitable *is, enum saros_fate fate) {
+    const saros_lua *lua = saros_state(L);
+    saros_promise   *future = (saros_promise *)is;
+    saros_rt        *rt = fate == SAROS_FAILED ? loop_of(lua, future) : lua->current;
+    int              n = lua_gettop(L) - 1;
+    if (rt != NULL && fate == SAROS_FAILED) saros_lost_expect(L, rt, future, 1);
+    if (rt != NULL && fate == SAROS_RETURNED && rt->manners.debug) saros_debug_settling(L, rt, is, 1, n);
     saros_settle(L, is, 1, fate, n);
-}
-
-static int set_result(lua_State *L) {
-    settle_future(L, check_pending(L, "set_result"), SAROS_RETURNED);
+    if (future->lost != NULL) saros_lost_begin(future->lost);
     lua_pushboolean(L, 1);
     return 1;
 }
+
+static int set_result(lua_State *L) { return settle_future(L, check_pending(L, "set_result"), SAROS_RETURNED); }
 
 static int set_error(lua_State *L) {
     saros_awaitable *is = check_pending(L, "set_error");
     lua_settop(L, 2);
-    settle_future(L, is, SAROS_FAILED);
-    lua_pushboolean(L, 1);
-    return 1;
+    return settle_future(L, is, SAROS_FAILED);
 }
 
 static int future_cancel(lua_State *L) {

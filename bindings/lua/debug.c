@@ -2,9 +2,8 @@
  *
  * Told once each, to wherever messages go: a step of a task, or a callback, that takes over 100 ms without giving way
  * (semantics 10); a stream or listener that nobody closed, when it is collected or its loop ends; a result of a task or a
- * future, or an error that was set on a future, that nobody took before it was collected or the loop ended. Tasks need none
- * of this for their errors, which are always told. Nil and true say no more than that it is done, and many tasks are there
- * for what they do.
+ * future that nobody took before it was collected or the loop ended. Nil and true say no more than that it is done, and many
+ * tasks are there for what they do. Errors need none of this: they are always told.
  *
  * Owns, for a loop in debug mode, a weak table of what is watched, with the place where it was opened or set.
  * Promises: without debug mode nothing of this is made; nothing told here changes the exit code. */
@@ -111,11 +110,11 @@ static bool tells(lua_State *L, int n) {
     return n > 0;
 }
 
-void saros_debug_settling(lua_State *L, saros_rt *rt, saros_awaitable *is, int index, enum saros_fate fate, int n) {
+void saros_debug_settling(lua_State *L, saros_rt *rt, saros_awaitable *is, int index, int n) {
     saros_task *task = is->task ? (saros_task *)is : NULL;
     bool        taken = is->observed || is->waiters != NULL;
     if (taken || (task != NULL && (task == rt->main || task->report_now))) return;
-    if (fate == SAROS_RETURNED && !tells(L, n)) return;
+    if (!tells(L, n)) return;
     int top = lua_gettop(L);
     luaL_checkstack(L, 8, "debug mode");
     saros_box(L, is, index);
@@ -141,20 +140,13 @@ void saros_debug_ending(lua_State *co, saros_task *task, int status) {
         lua_pop(co, 2);
     }
     if (status != LUA_OK && status != LUA_YIELD) return;
-    saros_debug_settling(co, rt, &task->is, 1, SAROS_RETURNED, lua_gettop(co) - 2);
+    saros_debug_settling(co, rt, &task->is, 1, lua_gettop(co) - 2);
 }
 
 static void report_not_taken(lua_State *L, saros_rt *rt, const saros_awaitable *is, const char *place) {
-    if (is->fate == SAROS_FAILED) {
-        lua_getiuservalue(L, -1, 1);
-        lua_rawgeti(L, -1, 1);
-        const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : luaL_typename(L, -1);
-        lua_pushfstring(L, "an error that was set on a future at %s was never taken: %s", place, text);
-    } else if (is->task) {
-        lua_pushfstring(L, "task %s has returned something that nobody ever awaited", place);
-    } else {
-        lua_pushfstring(L, "a result that was set on a future at %s was never awaited", place);
-    }
+    const char *text = is->task ? "task %s has returned something that nobody ever awaited"
+                                : "a result that was set on a future at %s was never awaited";
+    lua_pushfstring(L, text, place);
     saros_report(rt->loop, lua_tostring(L, -1));
 }
 

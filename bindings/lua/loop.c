@@ -113,9 +113,10 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
     if (loop == NULL || rt->closing) return;
     rt->closing = rt->guest.leaving = true; /* <close> variables may run functions of the host's that close the loop */
     rt->L = L;
-    while (rt->first != NULL || rt->failed != NULL) { /* each may run some Lua, and that may begin more */
+    while (rt->first != NULL || rt->failed != NULL || rt->lost != NULL) { /* each may run some Lua that begins more */
         if (rt->first != NULL) saros_task_kill(rt->first);
-        else saros_task_forget(rt->failed);
+        else if (rt->failed != NULL) saros_task_forget(rt->failed);
+        else saros_lost_end(rt->lost);
     }
     saros_generators_end(rt, true);
     saros_calls_cancel(rt);
@@ -405,6 +406,7 @@ static int loop_gc(lua_State *L) {
                       &task->op); /* a driver may work on it, and on a string: both are freed with the state */
     }
     saros_generators_end(rt, false);
+    while (rt->lost != NULL) saros_lost_drop(rt->lost);
     for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) {
         saros_stream_forget_buffer(stream);
         if (stream->closing != NULL) saros_abandon(rt->loop, &stream->close);

@@ -21,6 +21,7 @@ typedef struct saros_call   saros_call;
 typedef struct saros_clock  saros_clock;
 typedef struct saros_waiter saros_waiter;
 typedef struct saros_gen    saros_gen;
+typedef struct saros_lost   saros_lost;
 
 /* The kinds of userdata, by the index of their metatable. */
 enum saros_type {
@@ -128,6 +129,7 @@ struct saros_rt {
     saros_call   *calls;  /* callbacks that are still to come */
     saros_stream *streams;
     saros_scope  *scopes;     /* the host's */
+    saros_lost   *lost;       /* errors of futures that nobody has awaited yet */
     saros_gen    *generators; /* suspended coroutines of scripts that have scopes open */
     saros_rt     *next;
     uint32_t      id;       /* never used again, as its address may be */

@@ -36,6 +36,7 @@ typedef struct saros_awaitable {
 struct saros_promise {
     saros_awaitable is;
     uint32_t        loop; /* the id of the first on which it was awaited: it belongs to that; 0: not yet */
+    saros_lost     *lost; /* it has failed and nobody knows; NULL: no */
 };
 
 struct saros_task {
@@ -215,6 +216,14 @@ int              saros_all_results(lua_State *L, int status, lua_KContext ctx); 
 extern const luaL_Reg saros_awaitable_methods[];
 void                  saros_observe(saros_awaitable *is); /* somebody has seen its error: it need not be reported */
 
+/* ---- lost.c ---------------------------------------------------------------------------------------------- */
+
+/* The future at index is about to fail; raises, and then it need not. */
+void saros_lost_expect(lua_State *L, saros_rt *rt, saros_promise *future, int index);
+void saros_lost_begin(saros_lost *self); /* it has failed: from now on somebody may come for the error */
+void saros_lost_end(saros_lost *self);   /* somebody knows of it; or nobody does, and it is told */
+void saros_lost_drop(saros_lost *self);  /* and is not told: the state closes */
+
 /* ---- scope.c -------------------------------------------------------------------------------------------------- */
 
 bool saros_is_cancelled(const saros_task *task); /* by the task itself or a scope, seen from where it stands */
@@ -248,7 +257,7 @@ void saros_retrace_awaited(lua_State *L, saros_awaitable *is, int index);
 /* ---- debug.c -------------------------------------------------------------------------------------------------- */
 
 /* A future, at index, is about to be settled with the n values on top, which stay; in debug mode only. */
-void saros_debug_settling(lua_State *L, saros_rt *rt, saros_awaitable *is, int index, enum saros_fate fate, int n);
+void saros_debug_settling(lua_State *L, saros_rt *rt, saros_awaitable *is, int index, int n);
 /* The same for a task, inside its coroutine: it is at 1, its results are from 3 on if status is a good one. */
 void saros_debug_ending(lua_State *co, saros_task *task, int status);
 

@@ -79,6 +79,7 @@ static const char scenario[] =
     "   assert(not pcall(t.await, t)); saros._spawn_background(error, 'nobody awaits'); saros.spawn(error, 'nor this')\n"
     "   saros.spawn(function() coroutine.running(); saros.sleep(0) error('seen') end):set_name('named'); saros.sleep(0)\n"
     "   local g = coroutine.wrap(function() coroutine.yield(1) end); g(); g()\n"
+    "   saros.future():set_error 'of a future'; local f = saros.future(); f:set_error 'seen'; assert(f:error() == 'seen')\n"
     "end\n"
     "local function echoed()\n"
     "   local server = assert(saros.serve('127.0.0.1:0', function(s) for line in s:lines() do s:write(line, '\\n') end end))\n"
@@ -183,7 +184,7 @@ static size_t entries(lua_State *L, const saros_rt *rt, int table) {
 /* With no task left the loop keeps nothing alive: what it anchors, and the places in its tables, are all given back. */
 static void check_nothing_kept(host *h) {
     saros_rt *rt = saros_state_slow(h->L)->attached;
-    AWAIT(h->w, rt->calls == NULL && rt->failed == NULL);
+    AWAIT(h->w, rt->calls == NULL && rt->failed == NULL && rt->lost == NULL);
     run(h, "kept = nil");
     lua_gc(h->L, LUA_GCCOLLECT, 0);
     lua_gc(h->L, LUA_GCCOLLECT, 0);
