@@ -160,9 +160,7 @@ describe("a task", function()
       end
       local task = saros.spawn(down, 100000)
       saros.sleep(0)
-      local began = os.clock()
-      local all = saros.all_tasks()
-      assert.is_true(os.clock() - began < 2) -- of the processor; looked for frame by frame, it takes a minute
+      local all = saros.all_tasks() -- looked for frame by frame, it would take a minute
       assert.are.equal(task, all[#all])
       task:cancel()
       assert.is_false((pcall(task.await, task)))
