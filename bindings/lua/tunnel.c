@@ -98,9 +98,11 @@ static int protect(lua_State *L, const saros_lua *lua, lua_State *co) {
 
 /* ---- resuming ------------------------------------------------------------------------------------------------- */
 
+#define INLINE __attribute__((always_inline)) static inline /* else the calls cost a twentieth of a generator's value */
+
 /* Runs co on, with nargs arguments that are on its stack. task: the running one, if its awaits can pass through L. The
- * number of results, which are on top of L now; or FAILED, or AWAITS. */
-static inline int run(lua_State *L, saros_lua *lua, saros_task *task, lua_State *co, int nargs) {
+ * number of results, which are on top of L now, behind `true` if that is to tell; or FAILED, or AWAITS. */
+INLINE int run(lua_State *L, saros_lua *lua, saros_task *task, lua_State *co, int nargs, bool tell) {
     int results;
     if (task != NULL) task->at = co;
     lua->nested++;
@@ -109,8 +111,10 @@ static inline int run(lua_State *L, saros_lua *lua, saros_task *task, lua_State 
     if (task != NULL) {
         if (status == LUA_YIELD && task->suspended) return AWAITS;
         task->at = L;
-        bool ran = status == lua_status(co); /* one that runs already is refused, and goes on */
-        if (ran && task->scope != NULL && task->scope->generator != NULL) saros_generator_detach(task, co, status);
+        if (task->scope != NULL && task->scope->generator != NULL) {
+            int now = lua_status(co); /* one that runs already was refused, and one for which C's stack has no room */
+            if (now == status || now == LUA_YIELD) saros_generator_detach(task, co, now);
+        }
     }
     if (status != LUA_OK && status != LUA_YIELD) {
         lua_xmove(co, L, 1);
@@ -122,8 +126,9 @@ static inline int run(lua_State *L, saros_lua *lua, saros_task *task, lua_State 
         lua_pushliteral(L, "too many results to resume");
         return FAILED;
     }
+    if (tell) lua_pushboolean(L, 1);
     lua_xmove(co, L, results);
-    return results;
+    return results + tell;
 }
 
 static int fail(lua_State *L, const char *text) {
@@ -151,7 +156,7 @@ static int prepare(lua_State *L, const saros_lua *lua, lua_State *co) {
 }
 
 /* Resumes co with the nargs values on top of L. */
-static inline int advance(lua_State *L, saros_lua *lua, lua_State *co, int nargs) {
+INLINE int advance(lua_State *L, saros_lua *lua, lua_State *co, int nargs, bool tell) {
     saros_task *task = saros_running_task(lua);
     int         below = lua_gettop(co) > 0 ? prepare(L, lua, co) : 0;
     if (below < 0) return FAILED;
@@ -162,19 +167,19 @@ static inline int advance(lua_State *L, saros_lua *lua, lua_State *co, int nargs
         lua_pushfstring(L, "cannot resume here: %s", refused);
         return FAILED;
     }
-    lua_xmove(L, co, nargs);
-    if (below != BELOW_DEEP) return run(L, lua, task, co, nargs + below);
+    if (nargs > 0) lua_xmove(L, co, nargs);
+    if (below != BELOW_DEEP) return run(L, lua, task, co, nargs + below, tell);
     int none;
     lua->nested++;
     int status = lua_resume(co, L, nargs + below, &none);
     lua->nested--;
-    if (status == LUA_YIELD) return run(L, lua, task, co, 0);
+    if (status == LUA_YIELD) return run(L, lua, task, co, 0, tell);
     lua_xmove(co, L, 1);
     return FAILED;
 }
 
 /* The task goes on, and comes through here. Above the guard on the stack of L is the mark. */
-static int go_on(lua_State *L, saros_lua *lua, lua_State *co) {
+static int go_on(lua_State *L, saros_lua *lua, lua_State *co, bool tell) {
     saros_task *task = saros_running_task(lua);
     if (task == NULL || (!task->suspended && task->at != L)) {
         saros_task_lost(L);
@@ -191,7 +196,7 @@ static int go_on(lua_State *L, saros_lua *lua, lua_State *co) {
         saros_wait_forget(task);
         return fail(L, "the coroutine was closed while it waited");
     }
-    int n = run(L, lua, task, co, 0);
+    int n = run(L, lua, task, co, 0, tell);
     if (n == FAILED && lua_status(co) == LUA_YIELD) { /* C's stack has no room here for what it had before */
         task->suspended = false;
         saros_tunnel_cut(task, L);
@@ -221,30 +226,26 @@ static void explain_depth(lua_State *L) {
 static int resume_k(lua_State *L, int status, lua_KContext ctx);
 
 static int resumed(lua_State *L, saros_lua *lua, int n, bool guarded) {
+    if (n >= 0) return n;
     if (n == AWAITS) return pass_on(L, saros_running_task(lua), guarded, resume_k);
-    if (n == FAILED) {
-        if (saros_is_own_cancel(L, -1)) return lua_error(L);
-        explain_depth(L);
-        saros_untrace(L, -1);
-        lua_pushboolean(L, 0);
-        lua_insert(L, -2);
-        return 2;
-    }
-    lua_pushboolean(L, 1);
-    lua_insert(L, -n - 1);
-    return n + 1;
+    if (saros_is_own_cancel(L, -1)) return lua_error(L);
+    explain_depth(L);
+    saros_untrace(L, -1);
+    lua_pushboolean(L, 0);
+    lua_insert(L, -2);
+    return 2;
 }
 
 static int resume_k(lua_State *L, int status, lua_KContext ctx) {
     saros_lua *lua = saros_state(L);
     (void)status, (void)ctx;
-    return resumed(L, lua, go_on(L, lua, lua_tothread(L, 1)), true);
+    return resumed(L, lua, go_on(L, lua, lua_tothread(L, 1), true), true);
 }
 
 static int resume(lua_State *L) {
     saros_lua *lua = saros_state(L);
     lua_State *co = saros_check_coroutine(L);
-    return resumed(L, lua, advance(L, lua, co, lua_gettop(L) - 1), false);
+    return resumed(L, lua, advance(L, lua, co, lua_gettop(L) - 1, true), false);
 }
 
 static int wrapped_k(lua_State *L, int status, lua_KContext ctx);
@@ -316,14 +317,14 @@ static int wrapped_k(lua_State *L, int status, lua_KContext ctx) {
     saros_lua *lua = saros_state(L);
     lua_State *co = lua_tothread(L, lua_upvalueindex(2));
     (void)status, (void)ctx;
-    return wrapped_done(L, lua, co, go_on(L, lua, co), true);
+    return wrapped_done(L, lua, co, go_on(L, lua, co, false), true);
 }
 
 static int wrapped(lua_State *L) {
     saros_lua *lua = saros_state(L);
     lua_State *co = lua_tothread(L, lua_upvalueindex(2));
     if (co == NULL) return luaL_error(L, "cannot resume dead coroutine");
-    int n = advance(L, lua, co, lua_gettop(L));
+    int n = advance(L, lua, co, lua_gettop(L), false);
     if (n >= 0 && lua_status(co) == LUA_YIELD) return n;
     return wrapped_done(L, lua, co, n, false);
 }
@@ -389,13 +390,13 @@ static int throw_into(lua_State *L) {
         return resumed(L, lua, FAILED, false);
     }
     if (lua_status(co) != LUA_YIELD || saros_tunnel_waits(co) || saros_task_of(lua, co) != NULL)
-        return resumed(L, lua, advance(L, lua, co, 1), false); /* says why not */
+        return resumed(L, lua, advance(L, lua, co, 1, true), false); /* says why not */
     if (!yields(co)) {
         fail(L, "cannot throw into a coroutine that has not yielded by saros.coroutine.yield");
         return resumed(L, lua, FAILED, false);
     }
     lua_pushlightuserdata(L, (void *)&throw_mark);
-    return resumed(L, lua, advance(L, lua, co, 2), false);
+    return resumed(L, lua, advance(L, lua, co, 2, true), false);
 }
 
 /* ---- looking along the chain ---------------------------------------------------------------------------------- */
@@ -443,6 +444,7 @@ static void close_innermost(saros_task *task, lua_State *outer) {
     saros_lua *lua = task->rt->lua;
     while (task->scope != NULL && task->scope->generator != NULL && saros_generator_is(task->scope->generator, co))
         saros_scope_leave(task->scope);
+    if (lua->generators > 0) saros_generator_forget(outer, co);
     lua->cutting++;
     if (saros_close_thread(co, outer) != LUA_OK)
         saros_complain(task->rt, "a <close> variable failed in a coroutine that was closed: %s",

@@ -144,6 +144,28 @@ describe("a scope that is open in a generator", function()
       assert.are.same({ n = 4, true, nil, "timed out", "ETIMEDOUT" }, table.pack(coroutine.resume(outer)))
    end)
 
+   it("stays with a generator that cannot be resumed where it is tried, for want of C's stack", function()
+      local co = coroutine.create(function()
+         return saros.timeout(1000, function()
+            coroutine.yield()
+            saros.sleep(0)
+            return "fine"
+         end)
+      end)
+      coroutine.resume(co)
+      local said
+      local function handler(err) -- runs where there is none left
+         said = said or table.pack(coroutine.resume(co))
+         return err
+      end
+      local function deeper() xpcall(deeper, handler) end
+      deeper()
+      assert.is_false(said[1])
+      assert.is_truthy(said[2]:find("C stack overflow", 1, true))
+      assert.is_true(saros.sleep(0))
+      assert.are.same({ true, "fine" }, { coroutine.resume(co) })
+   end)
+
    it("cannot be resumed by a child of its own group", function()
       local said
       local co
