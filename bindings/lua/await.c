@@ -170,11 +170,9 @@ int saros_push_values(lua_State *L, const saros_awaitable *is, int index) {
 
 /* An ordinary error for whoever awaits what somebody else has cancelled, with the reason where one was given. */
 static int raise_was_cancelled(lua_State *L, const saros_awaitable *is, int index) {
-    const char *what = is->task ? "the awaited task was cancelled" : "the awaited future was cancelled";
-    const char *reason = NULL;
-    if (saros_push_values(L, is, index) > 0) reason = lua_tostring(L, -1);
-    lua_pushfstring(L, reason != NULL ? "%s: %s" : "%s", what, reason);
-    return saros_raise(L, SAROS_ECANCELED, lua_tostring(L, -1));
+    luaL_checkstack(L, 8, "await");
+    if (saros_push_values(L, is, index) == 0) lua_pushnil(L);
+    return saros_raise_was_cancelled(L, is->task ? "the awaited task was cancelled" : "the awaited future was cancelled");
 }
 
 int saros_await_value(lua_State *L, saros_awaitable *is, int index) {

@@ -1,6 +1,6 @@
 /* error.c: the bridge between errors that are returned and errors that are raised (LuaSocket's try and protect).
  *
- * Owns the error object {message, code, op, address}. Promises: protect turns only such objects back; bugs and
+ * Owns the error object {message, code, op, address}, which has a reason too where something was cancelled. Promises: protect turns only such objects back; bugs and
  * cancellation pass through it. */
 #include <string.h>
 
@@ -40,6 +40,20 @@ int saros_raise(lua_State *L, int code, const char *message) {
 
 int saros_raise_returned(lua_State *L, int message, int code) {
     push_error(L, message, code);
+    return lua_error(L);
+}
+
+int saros_raise_was_cancelled(lua_State *L, const char *what) {
+    int reason = lua_gettop(L);
+    lua_pushstring(L, what);
+    if (lua_isstring(L, reason) || luaL_getmetafield(L, reason, "__tostring") != LUA_TNIL) {
+        lua_settop(L, reason + 1);
+        lua_pushfstring(L, "%s: %s", what, saros_text_of(L, reason));
+    }
+    lua_pushstring(L, saros_error_name(SAROS_ECANCELED));
+    push_error(L, -2, -1);
+    lua_pushvalue(L, reason);
+    lua_setfield(L, -2, "reason");
     return lua_error(L);
 }
 

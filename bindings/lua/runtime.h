@@ -259,6 +259,7 @@ void saros_call_soon(lua_State *L, saros_rt *rt, int nargs);    /* function and 
 void saros_calls_cancel(saros_rt *rt);                          /* its loop closes: none of them runs any more */
 int  saros_raise(lua_State *L, int code, const char *message);  /* an error object; does not return */
 int  saros_raise_returned(lua_State *L, int message, int code); /* the same of a returned message and code */
+int  saros_raise_was_cancelled(lua_State *L, const char *what); /* the same; on top is the reason, or nil */
 
 /* ---- each file's part of the module --------------------------------------------------------------------------- */
 

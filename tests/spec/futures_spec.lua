@@ -79,6 +79,18 @@ describe("saros.future", function()
       assert.are.equal("ECANCELED", saros.error_code((kit.error_of(future.error, future))))
    end)
 
+   it("11: may be cancelled with any reason, which its awaiters get", function()
+      local spoken = setmetatable({}, { __tostring = function() return "a spoken one" end })
+      for _, reason in ipairs({ 42, false, {}, print, spoken }) do
+         local future = saros.future()
+         future:cancel(reason)
+         local err, text = kit.error_of(future.await, future)
+         assert.are.equal(reason, err.reason)
+         assert.are.equal(reason == 42 and "the awaited future was cancelled: 42" or
+            reason == spoken and "the awaited future was cancelled: a spoken one" or "the awaited future was cancelled", text)
+      end
+   end)
+
    it("wakes its awaiters in the order in which they came", function()
       local future, log = saros.future(), kit.log()
       for i = 1, 6 do

@@ -374,6 +374,7 @@ describe("task:cancel", function()
       assert.is_false(ok)
       assert.are.equal("ECANCELED", saros.error_code(err))
       assert.is_truthy(tostring(err):find("no time", 1, true))
+      assert.are.equal("no time", err.reason)
       assert.is_false((saros.is_cancelled(err)))
    end)
 
