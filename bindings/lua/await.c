@@ -172,7 +172,8 @@ int saros_push_values(lua_State *L, const saros_awaitable *is, int index) {
 static int raise_was_cancelled(lua_State *L, const saros_awaitable *is, int index) {
     luaL_checkstack(L, 8, "await");
     if (saros_push_values(L, is, index) == 0) lua_pushnil(L);
-    return saros_raise_was_cancelled(L, is->task ? "the awaited task was cancelled" : "the awaited future was cancelled");
+    return saros_raise_was_cancelled(L,
+                                     is->task ? "the awaited task was cancelled" : "the awaited future was cancelled");
 }
 
 int saros_await_value(lua_State *L, saros_awaitable *is, int index) {

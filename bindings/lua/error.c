@@ -106,8 +106,8 @@ static int protect(lua_State *L) {
 /* saros.error_code(err) -> "ECONNREFUSED" | nil */
 static int error_code(lua_State *L) {
     luaL_checkany(L, 1);
-    if (!is_error(L, 1)) return 0;
-    lua_getfield(L, 1, "code");
+    if (is_error(L, 1)) lua_getfield(L, 1, "code");
+    else lua_pushnil(L);
     return 1;
 }
 

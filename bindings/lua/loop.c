@@ -436,8 +436,8 @@ static int loop_tostring(lua_State *L) {
 static int current_loop(lua_State *L) {
     saros_lua *lua = saros_state(L);
     saros_rt  *rt = lua->current != NULL ? lua->current : lua->attached;
-    if (rt == NULL) return 0;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, rt->self);
+    if (rt != NULL) lua_rawgeti(L, LUA_REGISTRYINDEX, rt->self);
+    else lua_pushnil(L);
     return 1;
 }
 

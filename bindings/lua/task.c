@@ -343,8 +343,8 @@ static int spawn_background(lua_State *L) {
 static int current_task(lua_State *L) {
     saros_lua  *lua = saros_state(L);
     saros_task *task = lua->current != NULL ? lua->current->task : NULL;
-    if (task == NULL) return 0;
-    saros_task_push(L, task);
+    if (task != NULL) saros_task_push(L, task);
+    else lua_pushnil(L);
     return 1;
 }
 
@@ -382,8 +382,8 @@ static int method_traceback(lua_State *L) {
         lua_getfield(L, -1, "traceback");
         return 1;
     }
-    if (task->is.fate != SAROS_PENDING || task->co == NULL) return 0;
-    saros_push_traceback(L, task);
+    if (task->is.fate == SAROS_PENDING && task->co != NULL) saros_push_traceback(L, task);
+    else lua_pushnil(L);
     return 1;
 }
 

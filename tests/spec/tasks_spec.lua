@@ -141,6 +141,17 @@ describe("a task", function()
       assert.are_not.equal(task, saros.current_task())
    end)
 
+   it("or nil is what can be asked for anywhere: in a callback there is none, nor a traceback of one that has not begun", function()
+      local results
+      saros.call_soon(function() results = table.pack(saros.current_task()) end)
+      local task = saros.spawn(kit.turns)
+      assert.are.same({ n = 1 }, table.pack(task:traceback()))
+      task:await()
+      assert.are.same({ n = 1 }, table.pack(task:traceback()))
+      assert.are.same({ n = 1 }, results)
+      assert.are.same({ n = 1 }, table.pack(saros.error_code("text")))
+   end)
+
    it("is listed by all_tasks from spawn to end, oldest first", function()
       local before = #saros.all_tasks()
       local a, b = saros.spawn(saros.sleep, 0), saros.spawn(saros.sleep, 0)
