@@ -163,6 +163,12 @@ static int is_cancelled(lua_State *L) {
     return 2;
 }
 
+/* For the parts written in Lua: saros._passes(err) -> is it a cancellation that pcall would pass on? */
+static int passes(lua_State *L) {
+    lua_pushboolean(L, saros_is_own_cancel(L, 1));
+    return 1;
+}
+
 /* ---- entering and leaving ------------------------------------------------------------------------------------- */
 
 static void free_scope(saros_loop *loop, saros_scope *scope) { saros_realloc(loop, scope, sizeof *scope, 0); }
@@ -378,7 +384,7 @@ void saros_scopes_free(saros_rt *rt) {
 
 void saros_open_scope(lua_State *L) {
     static const luaL_Reg cancelled_meta[] = {{"__tostring", cancelled_tostring}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"is_cancelled", is_cancelled}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"is_cancelled", is_cancelled}, {"_passes", passes}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_CANCELLED, "saros.cancelled", NULL, cancelled_meta);
     saros_add(L, functions);
 }

@@ -401,6 +401,15 @@ describe("saros.map", function()
       assert.are.same({ n = 3, 1, { "bad" }, 3 }, results)
    end)
 
+   it("takes the cancellation of a scope that was left for the error that it is", function()
+      local old
+      saros.scope(function(scope)
+         scope:cancel()
+         old = kit.error_of(saros.sleep, 0)
+      end)
+      assert.are.equal(old, saros.map({ 1 }, function() error(old) end, { return_errors = true })[1])
+   end)
+
    it("that is cancelled ends all that runs, also with return_errors", function()
       local log = kit.log()
       local task = saros.spawn(saros.map, { "a", "b" }, function(x) lingers(log, x)() end, { return_errors = true })

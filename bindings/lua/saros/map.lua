@@ -12,7 +12,7 @@ local function work(all)
       all.next = i
       if all.return_errors then
          local ok, value = saros.pcall(all.fn, all.list[i])
-         if not ok and saros.is_cancelled(value) then error(value, 0) end
+         if not ok and saros._passes(value) then error(value, 0) end
          all.results[i] = value
       else
          local _failed <close> = all
