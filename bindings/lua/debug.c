@@ -2,8 +2,8 @@
  *
  * Told once each, to wherever messages go: a step of a task, or a callback, that takes over 100 ms without giving way
  * (semantics 10); a stream or listener that nobody closed, when it is collected or its loop ends; a result of a task or a
- * future that nobody took before it was collected or the loop ended. Nil and true say no more than that it is done, and many
- * tasks are there for what they do. Errors need none of this: they are always told.
+ * future that nobody took before it was collected or the loop ended, the first of each place. Nil and true say no more than
+ * that it is done, and many tasks are there for what they do. Errors need none of this: they are always told.
  *
  * Owns, for a loop in debug mode, a weak table of what is watched, with the place where it was opened or set.
  * Promises: without debug mode nothing of this is made; nothing told here changes the exit code. */
@@ -62,16 +62,32 @@ void saros_debug_call(lua_State *L, saros_rt *rt, int function, saros_time began
 
 /* ---- what is watched ------------------------------------------------------------------------------------------- */
 
-static void push_watched(lua_State *L, saros_rt *rt) {
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &rt->manners) == LUA_TTABLE) return;
+/* Pushes the loop's table under this key; true: it was made now. */
+static bool push_table(lua_State *L, const void *key) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE) return false;
     lua_pop(L, 1);
     lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+    return true;
+}
+
+static void push_watched(lua_State *L, saros_rt *rt) {
+    if (!push_table(L, &rt->manners)) return;
     lua_createtable(L, 0, 1);
     lua_pushliteral(L, "k");
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &rt->manners);
+}
+
+/* Has nothing been told of this place yet? */
+static bool is_news(lua_State *L, saros_rt *rt, const char *place) {
+    push_table(L, &rt->watched);
+    bool news = lua_getfield(L, -1, place) == LUA_TNIL;
+    lua_pushboolean(L, true);
+    lua_setfield(L, -3, place);
+    lua_pop(L, 2);
+    return news;
 }
 
 /* Pushes the script's place that runs, "x.lua:3". */
@@ -144,8 +160,11 @@ void saros_debug_ending(lua_State *co, saros_task *task, int status) {
 }
 
 static void report_not_taken(lua_State *L, saros_rt *rt, const saros_awaitable *is, const char *place) {
-    const char *text = is->task ? "task %s has returned something that nobody ever awaited"
-                                : "a result that was set on a future at %s was never awaited";
+    const saros_task *task = is->task ? (const saros_task *)is : NULL;
+    const char       *spot = task != NULL ? lua_pushfstring(L, "%s:%d", task->place, task->line) : place;
+    if (!is_news(L, rt, spot)) return;
+    const char *text = task != NULL ? "task %s has returned something that nobody ever awaited"
+                                    : "a result that was set on a future at %s was never awaited";
     lua_pushfstring(L, text, place);
     saros_report(rt->loop, lua_tostring(L, -1));
 }
@@ -200,6 +219,8 @@ static int tell_all(lua_State *L) {
     for (lua_pushnil(L); lua_next(L, 2) != 0;) tell(L, rt, 3);
     lua_pushnil(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rt->manners);
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rt->watched);
     return 0;
 }
 
