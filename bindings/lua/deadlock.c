@@ -129,11 +129,14 @@ static bool leads_back(const saros_task *task, const saros_task *from) {
 }
 
 /* Does one who gathers it, or gathers who gathers it, have a deadline? What a gather, race or the like has started, it ends. */
-static bool is_gathered_for_a_time(const saros_task *task, int depth) {
-    const saros_waiter *first = task->is.waiters, *waiter = first;
-    for (; waiter != NULL; waiter = waiter->next != first ? waiter->next : NULL) {
-        const saros_task *by = saros_gathering_task(waiter);
-        if (by != NULL && (has_deadline(by) || (depth > 0 && is_gathered_for_a_time(by, depth - 1)))) return true;
+static bool is_gathered_for_a_time(const saros_task *task) {
+    for (int depth = 0; task != NULL && depth < MOST_DEPTH; depth++) {
+        const saros_waiter *first = task->is.waiters, *waiter = first;
+        for (task = NULL; waiter != NULL; waiter = waiter->next != first ? waiter->next : NULL) {
+            const saros_task *by = saros_gathering_task(waiter);
+            if (by != NULL && has_deadline(by)) return true;
+            if (by != NULL) task = by;
+        }
     }
     return false;
 }
@@ -141,7 +144,7 @@ static bool is_gathered_for_a_time(const saros_task *task, int depth) {
 static bool will_end(const saros_task *circle) {
     const saros_task *task = circle;
     do {
-        if (is_gathered_for_a_time(task, MOST_DEPTH)) return true;
+        if (is_gathered_for_a_time(task)) return true;
         task = stuck_on(task);
     } while (task != circle);
     return false;
