@@ -76,6 +76,14 @@ static int inherit(lua_State *L) {
 
 /* ---- spawn, begin, release ------------------------------------------------------------------------------------ */
 
+/* Its loop shuts down: too late to begin anything, but for one whose own cancellation is held back. */
+static void cancel_late(saros_task *task) {
+    saros_rt *rt = task->rt;
+    task->late = rt->task != NULL && !saros_is_cancelled(rt->task);
+    task->cancelled = !task->late;
+    rt->late += task->late;
+}
+
 static saros_task *make_task(lua_State *L, saros_rt *rt, int nargs, saros_scope *scope) {
     int first = lua_gettop(L) - nargs; /* the function */
     if (rt->loop == NULL) luaL_error(L, "saros.spawn: the loop is closed");
@@ -113,11 +121,7 @@ static saros_task *make_task(lua_State *L, saros_rt *rt, int nargs, saros_scope 
         task->parent = by->id;
         by->spawned = true;
     }
-    if (rt->closing) { /* too late to begin anything, but for one whose cancellation is held back */
-        task->late = by != NULL && !saros_is_cancelled(by);
-        task->cancelled = !task->late;
-        rt->late += task->late;
-    }
+    if (rt->closing) cancel_late(task);
     task->prev = rt->last;
     if (rt->last != NULL) rt->last->next = task;
     else rt->first = task;
