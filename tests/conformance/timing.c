@@ -42,7 +42,7 @@ static void a_short_timer_does_not_spin(void **state) {
         start_timer(w, &timer, 100000);
         assert_result(saros_run(w->loop), 0);
         assert_int_equal(timer.times, 1);
-        assert_in_range(w->events[SAROS_ON_WAIT] - before, 1, 3);
+        assert_in_range(w->events[SAROS_ON_WAIT] - before, 0, 3); /* 0: the machine was busy, and it was due at once */
     }
 }
 
