@@ -142,5 +142,5 @@ run(function()
 end)
 
 -- What is still missing, and makes the difference to Saros: sockets (the folder backends/), cancellation
--- (bindings/lua/scope.c), a report of errors that nobody awaits (bindings/lua/report.c), and awaiting inside
+-- (bindings/lua/tasks/scope.c), a report of errors that nobody awaits (bindings/lua/look/report.c), and awaiting inside
 -- a generator of one's own, which here would hand the future to the generator's consumer.

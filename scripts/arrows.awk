@@ -35,13 +35,13 @@ $0 ~ "(^|[^A-Za-z_])" unfinished "([^A-Za-z_]|$)" { bad("a note of unfinished wo
     if (core && !system_header && header !~ /^core\//) allowed = 0
     if (backend && !system_header && header !~ /^(core\/driver\.h|backends\/[a-z_]+\.h)$/) allowed = 0
     if (backend && header ~ /^(lua|lauxlib|lualib)\.h/) allowed = 0
-    if (header == "uv.h" && file !~ /^(backends\/uv|bindings\/lua\/service_|examples\/embed\/inside_uv)/) allowed = 0
-    if (binding && !system_header && header !~ /^(core\/saros\.h|bindings\/lua\/[a-z_]+\.h|saros_embedded\.h)$/)
+    if (header == "uv.h" && file !~ /^(backends\/uv|bindings\/lua\/[a-z]+\/service_|examples\/embed\/inside_uv)/) allowed = 0
+    if (binding && !system_header && header !~ /^(core\/saros\.h|bindings\/lua\/([a-z]+\/)?[a-z_]+\.h|saros_embedded\.h)$/)
         allowed = binding && file ~ /\/sim\.c$/ && header == "backends/sim.h"
     if (file ~ /^examples\// && !system_header &&
         header !~ /^(core\/(saros|driver)\.h|bindings\/lua\/saros_lua\.h)$/) allowed = 0
     if (!allowed) bad("must not include " header)
-    if (system_header && !os_allowed && file !~ /^(examples|bindings\/lua\/(host(_signal_(posix|windows))?\.c|child|service_))/ &&
+    if (system_header && !os_allowed && file !~ /^(examples|bindings\/lua\/(host\/(host(_signal_(posix|windows))?\.c|child)|[a-z]+\/service_))/ &&
         header ~ /^(unistd|fcntl|poll|pthread|semaphore|netdb|dlfcn|windows|winsock2|ws2tcpip|(sys|netinet|arpa|net|linux)\/.*)(\.h)?$/)
         bad("the header " header " is of one operating system")
 }

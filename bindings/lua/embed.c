@@ -1,7 +1,7 @@
 /* embed.c: the C functions of saros_lua.h, for a host that has the loop, the state and the frame.
  *
  * Promises: as saros_lua.h says: every one of them leaves the stack as documented, and raises no Lua error. */
-#include "bindings/lua/task.h"
+#include "bindings/lua/tasks/task.h"
 
 /* protected: attaches the loop (light userdata 1) with flags 2. */
 static int attach(lua_State *L) {

@@ -5,7 +5,7 @@
  * them in place; the host does so at start; saros.pcall is the one that catches all.
  *
  * Promises: no other behaviour of these functions changes. */
-#include "bindings/lua/task.h"
+#include "bindings/lua/tasks/task.h"
 
 static int pcall_k(lua_State *L, int status, lua_KContext ctx) {
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)ctx;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "bindings/lua/sim.h"
-#include "bindings/lua/stream.h"
+#include "bindings/lua/streams/stream.h"
 
 #define REPORT_AFTER (5 * SAROS_SECOND) /* how long an error may go without anybody who awaits it */
 

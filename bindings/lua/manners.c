@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bindings/lua/task.h"
+#include "bindings/lua/tasks/task.h"
 
 saros_manners saros_manners_of_environment(void) {
     const char *debug = getenv("SAROS_DEBUG");

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "bindings/lua/task.h"
+#include "bindings/lua/tasks/task.h"
 
 struct saros_future {
     saros_op         op; /* posted when it is completed */

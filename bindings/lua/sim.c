@@ -8,7 +8,7 @@
 
 #include "backends/sim.h"
 #include "bindings/lua/sim.h"
-#include "bindings/lua/task.h"
+#include "bindings/lua/tasks/task.h"
 
 /* What os.time says when a world begins: 2026-01-01 00:00:00 UTC, a Thursday. */
 #define EPOCH INT64_C(1767225600)

@@ -5,7 +5,7 @@
  * crashes, hangs or leaks; when there is memory again, loop and state are as good as new. */
 #include "embed.h"
 
-#include "bindings/lua/task.h"
+#include "bindings/lua/tasks/task.h"
 
 /* Refused is who calls a port that is nobody's and never given out. A port that was ours a moment ago may be another
  * program's by now; or the caller's own, who is then connected with himself: ConnectEx wants a bound socket, and for

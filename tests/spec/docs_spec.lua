@@ -101,7 +101,10 @@ end
 
 -- All that is ours to be named: C, Lua, what builds and runs it.
 local sources, words = {slurp(root .. "CMakeLists.txt")}, {}
-for _, folder in ipairs{"core", "backends", "bindings/lua", "bindings/lua/saros", "examples"} do
+local rooms = {"tasks", "groups", "generators", "sync", "streams", "look", "host", "saros"}
+local folders = {"core", "backends", "bindings/lua", "examples"}
+for _, room in ipairs(rooms) do folders[#folders + 1] = "bindings/lua/" .. room end
+for _, folder in ipairs(folders) do
    for _, ending in ipairs{".c", ".h", ".lua"} do
       for _, name in ipairs(files(folder, ending)) do sources[#sources + 1] = slurp(root .. name) end
    end

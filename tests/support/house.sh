@@ -41,7 +41,7 @@ same "run fails where there is no script" 1 $?
 # What changed is built again, and what did not is left alone.
 host=$root/build/release/saros
 before=$(stat -c %Y.%i "$host")
-touch "$root/bindings/lua/host.c"
+touch "$root/bindings/lua/host/host.c"
 same "run says on standard output only what the script says" "x" "$("$root/scripts/run" say.lua x 2>/dev/null)"
 same "run builds what changed" changed "$([[ $(stat -c %Y.%i "$host") != "$before" ]] && echo changed)"
 before=$(stat -c %Y.%i "$host")

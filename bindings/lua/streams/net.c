@@ -1,0 +1,333 @@
+/* net.c: connect, listen, accept, close: the handles behind streams and listeners.
+ *
+ * Owns each stream from its making to its close. The handle is inside the userdata; while a close is on its way the
+ * userdata is anchored. A stream that the script forgets is closed by its finalizer, which only submits the close.
+ * Promises: close is final, idempotent, and wakes everybody who waits on the stream (with ECLOSED); a connect that
+ * fails or is cancelled leaves nothing behind; a connection that was won is delivered, or closed with its stream. */
+#include <string.h>
+
+#include "bindings/lua/streams/stream.h"
+
+enum { LINE_LIMIT = 64 * 1024, ALL_LIMIT = 64 * 1024 * 1024 };
+
+/* ---- making and closing --------------------------------------------------------------------------------------- */
+
+static void close_told(saros_loop *loop, saros_op *op, int64_t result);
+
+static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit) {
+    saros_stream *stream = saros_new(L, rt->lua, type, sizeof *stream, 1); /* value 1: the string that is being sent */
+    stream->handle.os = SAROS_NO_HANDLE;
+    stream->line_limit = line_limit;
+    stream->all_limit = all_limit;
+    stream->rt = rt;
+    stream->next = rt->streams;
+    if (rt->streams != NULL) rt->streams->prev = stream;
+    rt->streams = stream;
+    saros_debug_opened(L, rt);
+    return stream;
+}
+
+static void unlink_stream(saros_stream *stream) {
+    saros_rt *rt = stream->rt != NULL ? stream->rt : stream->closing;
+    if (rt == NULL) return; /* its loop has closed and forgotten it */
+    if (stream->prev != NULL) stream->prev->next = stream->next;
+    else rt->streams = stream->next;
+    if (stream->next != NULL) stream->next->prev = stream->prev;
+    stream->next = stream->prev = NULL;
+    stream->rt = stream->closing = NULL;
+}
+
+static void end_stream(saros_stream *stream) {
+    saros_stream_forget_buffer(stream);
+    saros_wake_all(&stream->writers, SAROS_ECLOSED);
+    stream->reader = stream->writer = NULL;
+}
+
+/* Whoever calls sees to it that the userdata stays until the close was told. */
+static void begin_close(saros_stream *stream) {
+    saros_rt *rt = stream->rt;
+    end_stream(stream);
+    stream->rt = NULL;
+    stream->closing = rt;
+    stream->close = (saros_op){.kind = SAROS_OP_CLOSE, .handle = &stream->handle, .done = close_told};
+    saros_submit(rt->loop, &stream->close);
+}
+
+static void close_stream(lua_State *L, int index, saros_stream *stream) {
+    if (stream->rt == NULL) return;
+    lua_pushvalue(L, index);
+    saros_anchor(L, stream->rt, stream); /* may raise, and then nothing has changed */
+    begin_close(stream);
+}
+
+static void close_told(saros_loop *loop, saros_op *op, int64_t result) {
+    saros_stream *stream = (saros_stream *)((char *)op - offsetof(saros_stream, close));
+    saros_rt     *rt = stream->closing;
+    (void)loop, (void)result;
+    unlink_stream(stream);
+    saros_drop(rt, stream);
+}
+
+void saros_stream_abandon(saros_stream *stream) {
+    saros_loop *loop = (stream->rt != NULL ? stream->rt : stream->closing)->loop;
+    if (stream->rt != NULL) begin_close(stream);
+    saros_abandon(loop, &stream->close);
+    unlink_stream(stream);
+}
+
+/* A stream that never opened: nothing to close. */
+static int never_opened(lua_State *L, saros_stream *stream, int code, const char *op, const char *address) {
+    unlink_stream(stream);
+    return saros_fail(L, code, "%s %s: %s", op, address, saros_error_text(code));
+}
+
+saros_stream *saros_check_stream(lua_State *L) { return saros_check(L, 1, SAROS_T_STREAM); }
+
+static saros_stream *check_any(lua_State *L) {
+    saros_stream *stream = saros_test(L, saros_state(L), 1, SAROS_T_LISTENER);
+    return stream != NULL ? stream : saros_check_stream(L);
+}
+
+int saros_closed(lua_State *L) { return saros_fail(L, SAROS_ECLOSED, "closed"); }
+
+static int method_close(lua_State *L) {
+    close_stream(L, 1, check_any(L));
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int close_protected(lua_State *L) {
+    close_stream(L, 1, lua_touserdata(L, 1));
+    return 0;
+}
+
+/* Nobody waits on it any more. Without memory for the anchor it is closed while we wait: it must not be left open. */
+static int method_gc(lua_State *L) {
+    saros_stream *stream = check_any(L);
+    if (stream->rt == NULL) return 0;
+    saros_debug_collected(L, stream->rt);
+    lua_pushcfunction(L, close_protected);
+    lua_pushvalue(L, 1);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) saros_stream_abandon(stream);
+    return 0;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------------------ */
+
+/* Reads an address argument: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises on what can
+ * never be an address. 0, or the error of a name that leads nowhere. */
+static int read_address(lua_State *L, saros_rt *rt, int arg, saros_address *address) {
+    const char *why = NULL, *host = NULL;
+    size_t      length, host_length = 0;
+    int         is;
+    if (lua_istable(L, arg)) {
+        static const char *const names[] = {"host", "port", "path", NULL};
+        saros_check_options(L, arg, names);
+        if (saros_option(L, arg, "path") != LUA_TNIL) {
+            if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, arg, "field 'path': string expected");
+            const char *path = lua_tolstring(L, -1, &length);
+            is = saros_address_path(address, path, length, &why);
+            lua_pushfstring(L, "unix:%s", path);
+        } else {
+            saros_option(L, arg, "host");
+            saros_option(L, arg, "port");
+            int         port_ok;
+            lua_Integer port = lua_tointegerx(L, -1, &port_ok);
+            if (!port_ok) return luaL_argerror(L, arg, "field 'port': integer expected");
+            if (lua_isnil(L, -2)) lua_pushliteral(L, "*");
+            else lua_pushvalue(L, -2);
+            if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, arg, "field 'host': string expected");
+            host = lua_tolstring(L, -1, &host_length);
+            is = saros_address_make(address, host, host_length, port < 0 || port > 65535 ? -1 : (int)port, &why);
+            lua_pushfstring(L, strchr(host, ':') != NULL ? "[%s]:%I" : "%s:%I", host, port);
+        }
+    } else {
+        const char *text = luaL_checklstring(L, arg, &length);
+        is = saros_address_parse(address, text, length, &host, &host_length, &why);
+        lua_pushlstring(L, text, length);
+    }
+    if (is < 0) return luaL_argerror(L, arg, lua_pushfstring(L, "bad address '%s': %s", lua_tostring(L, -1), why));
+    if (is != SAROS_IS_NAME) return 0;
+    return rt->world != NULL ? rt->world->resolve(rt, host, host_length, address) : SAROS_ENOSYS;
+}
+
+/* The text of the address is on top. */
+static int no_address(lua_State *L, int code, const char *op) {
+    return saros_fail(L, code, "%s %s: %s", op, lua_tostring(L, -1),
+                      code == SAROS_ENOSYS ? "names are not looked up yet; give a numeric address"
+                                           : saros_error_text(code));
+}
+
+static void leave(saros_rt *rt, const saros_task *task) {
+    if (rt->world != NULL) rt->world->leave(rt, task);
+}
+
+static int push_name(lua_State *L, saros_stream *stream, bool peer) {
+    char          text[SAROS_ADDRESS_TEXT];
+    saros_address address;
+    saros_op      op = {.kind = SAROS_OP_NAME, .handle = &stream->handle, .address = &address, .size = peer};
+    if (stream->rt == NULL) return saros_closed(L);
+    saros_submit_now(stream->rt->loop, &op); /* no driver has to wait for a name */
+    if (op.result < 0)
+        return saros_fail(L, (int)op.result, "%s: %s", peer ? "peer_address" : "local_address",
+                          saros_error_text((int)op.result));
+    lua_pushlstring(L, text, saros_address_format(&address, text));
+    return 1;
+}
+
+static int method_local_address(lua_State *L) { return push_name(L, check_any(L), false); }
+static int method_peer_address(lua_State *L) { return push_name(L, saros_check_stream(L), true); }
+
+/* ---- options -------------------------------------------------------------------------------------------------- */
+
+static size_t limit_field(lua_State *L, int arg, const char *name, size_t otherwise) {
+    int         ok;
+    lua_Integer value = (lua_Integer)otherwise;
+    if (!lua_istable(L, arg)) return otherwise;
+    if (saros_option(L, arg, name) != LUA_TNIL) {
+        value = lua_tointegerx(L, -1, &ok);
+        if (!ok || value < 1)
+            luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': an integer above 0 expected", name));
+    }
+    lua_pop(L, 1);
+    return (size_t)value;
+}
+
+/* ---- connect -------------------------------------------------------------------------------------------------- */
+
+/* Stack: 1 options, 2 the address's text, 3 the address, 4 the stream. */
+static int connect_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_stream *stream = lua_touserdata(L, 4);
+    saros_task   *task = saros_resumed_raw(L);
+    int64_t       result = task->op.result;
+    (void)status, (void)ctx;
+    if (result == SAROS_ECANCELED && saros_is_cancelled(task)) {
+        unlink_stream(stream);
+        return saros_raise_cancelled(L, task);
+    }
+    if (result < 0 || stream->rt == NULL)
+        return never_opened(L, stream, result < 0 ? (int)result : SAROS_ECLOSED, "connect", lua_tostring(L, 2));
+    return 1;
+}
+
+/* saros.connect(address, options) -> stream */
+static int connect(lua_State *L) {
+    static const char *const names[] = {"line_limit", "all_limit", NULL};
+    saros_address            address;
+    saros_task              *task = saros_begin(L, "saros.connect");
+    lua_settop(L, 2);
+    saros_check_options(L, 2, names);
+    size_t line_limit = limit_field(L, 2, "line_limit", LINE_LIMIT);
+    size_t all_limit = limit_field(L, 2, "all_limit", ALL_LIMIT);
+    int    code = read_address(L, task->rt, 1, &address);
+    if (code < 0) return no_address(L, code, "connect");
+    lua_replace(L, 1);
+    lua_settop(L, 2);
+    lua_insert(L, 1);
+    saros_address *kept = lua_newuserdatauv(L, sizeof *kept, 0); /* the driver may read it while it connects */
+    *kept = address;
+    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM, line_limit, all_limit);
+    lua_pushvalue(L, 3);
+    lua_setiuservalue(L, 4, 1); /* also when the coroutine is closed meanwhile */
+    task->op.kind = SAROS_OP_CONNECT;
+    task->op.handle = &stream->handle;
+    task->op.address = kept;
+    leave(task->rt, task);
+    if (saros_submit_now(task->rt->loop, &task->op)) return saros_answer(L, task, connect_k(L, LUA_OK, 0));
+    return saros_suspend(L, task, 0, connect_k);
+}
+
+/* ---- listen, accept ------------------------------------------------------------------------------------------- */
+
+/* saros.listen(address, options) -> listener. Needs no task: nothing in it waits. */
+static int listen(lua_State *L) {
+    static const char *const names[] = {"backlog", "line_limit", "all_limit", NULL};
+    saros_address            address;
+    saros_rt                *rt = saros_loop_now(L, "saros.listen");
+    lua_settop(L, 2);
+    saros_check_options(L, 2, names);
+    size_t backlog = limit_field(L, 2, "backlog", 0);
+    size_t line_limit = limit_field(L, 2, "line_limit", LINE_LIMIT);
+    size_t all_limit = limit_field(L, 2, "all_limit", ALL_LIMIT);
+    int    code = read_address(L, rt, 1, &address);
+    if (code < 0) return no_address(L, code, "listen");
+    saros_stream *stream = stream_new(L, rt, SAROS_T_LISTENER, line_limit, all_limit); /* for what it accepts */
+    saros_op      op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
+    leave(rt, rt->task);
+    saros_submit_now(rt->loop, &op); /* no driver has to wait for a listener */
+    if (op.result < 0) return never_opened(L, stream, (int)op.result, "listen", lua_tostring(L, -2));
+    return 1;
+}
+
+/* Stack: 1 the listener, 2 the stream to be. */
+static int accept_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_stream *stream = lua_touserdata(L, 2);
+    saros_task   *task = saros_resumed_raw(L);
+    int           result = (int)task->op.result;
+    (void)status, (void)ctx;
+    if (L != task->co) saros_drop(task->rt, stream);
+    if (result >= 0 && stream->rt != NULL) return 1;
+    if (stream->rt != NULL) unlink_stream(stream);
+    if (result == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
+    if (result >= 0 || result == SAROS_ECLOSED) return saros_closed(L);
+    return saros_fail(L, result, "accept: %s", saros_error_text(result));
+}
+
+void saros_net_forget(saros_task *task) {
+    if (task->op.kind != SAROS_OP_ACCEPT) return;
+    saros_stream *stream = (saros_stream *)((char *)task->op.accepted - offsetof(saros_stream, handle));
+    if (stream->rt == NULL) return;
+    if (task->op.result >= 0) { /* it is anchored already, until that is told */
+        begin_close(stream);
+        return;
+    }
+    unlink_stream(stream);
+    saros_drop(task->rt, stream);
+}
+
+static int method_accept(lua_State *L) {
+    saros_stream *listener = saros_check(L, 1, SAROS_T_LISTENER);
+    saros_task   *task = saros_begin(L, "listener:accept");
+    if (listener->rt == NULL) return saros_closed(L);
+    if (listener->rt != task->rt) return luaL_error(L, "listener:accept: the listener belongs to another loop");
+    lua_settop(L, 1);
+    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM, listener->line_limit, listener->all_limit);
+    if (L != task->co) { /* this coroutine may be closed, and collected, while the driver writes to the stream */
+        lua_pushvalue(L, 2);
+        saros_anchor(L, task->rt, stream);
+    }
+    task->op.kind = SAROS_OP_ACCEPT;
+    task->op.handle = &listener->handle;
+    task->op.accepted = &stream->handle;
+    if (saros_submit_now(task->rt->loop, &task->op)) return saros_answer(L, task, accept_k(L, LUA_OK, 0));
+    return saros_suspend(L, task, 0, accept_k);
+}
+
+/* ---- the module's part ---------------------------------------------------------------------------------------- */
+
+static int any_tostring(lua_State *L) {
+    saros_stream *stream = check_any(L);
+    const char   *what = saros_test(L, saros_state(L), 1, SAROS_T_LISTENER) != NULL ? "listener" : "stream";
+    lua_pushfstring(L, "saros.%s%s: %p", what, stream->rt == NULL ? " (closed)" : "", (void *)stream);
+    return 1;
+}
+
+void saros_open_net(lua_State *L) {
+    static const luaL_Reg listener[] = {
+        {"accept", method_accept}, {"address", method_local_address}, {"close", method_close}, {NULL, NULL}};
+    static const luaL_Reg stream[] = {{"close", method_close},
+                                      {"local_address", method_local_address},
+                                      {"peer_address", method_peer_address},
+                                      {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__gc", method_gc}, {"__close", method_close}, {"__tostring", any_tostring}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"connect", connect}, {"listen", listen}, {NULL, NULL}};
+    saros_type_make(L, SAROS_T_LISTENER, "saros.listener", listener, meta);
+    saros_type_make(L, SAROS_T_STREAM, "saros.stream", stream, meta);
+    saros_push_meta(L, SAROS_T_STREAM);
+    lua_getfield(L, -1, "__index");
+    saros_add(L, saros_read_methods);
+    saros_add(L, saros_write_methods);
+    lua_pop(L, 2);
+    saros_add(L, functions);
+}
