@@ -6,6 +6,8 @@
 -- the binary). Its stderr counts as output, so an unexpected report fails the test too. Commands of the shell and
 -- pieces of C are tried once, on the best driver.
 
+local lfs = require("lfs")
+
 local doc_blocks = require("support.doc_blocks")
 
 local host = os.getenv("SAROS_HOST") or "build/debug/saros"
@@ -24,10 +26,10 @@ end
 
 local function files(folder, ending)
    local names = {}
-   local list <close> = assert(io.popen((windows and "dir /b " or "ls ") .. quote(root .. folder)))
-   for name in list:lines() do
+   for name in lfs.dir(root .. folder) do
       if name:sub(-#ending) == ending then names[#names + 1] = folder .. "/" .. name end
    end
+   table.sort(names)
    return names
 end
 
