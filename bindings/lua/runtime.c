@@ -29,6 +29,13 @@ void saros_push_meta(lua_State *L, enum saros_type type) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, saros_state_slow(L)->meta_ref[type]);
 }
 
+void saros_make_weak(lua_State *L, const char *mode) {
+    lua_createtable(L, 0, 1);
+    lua_pushstring(L, mode);
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+}
+
 void *saros_new(lua_State *L, saros_lua *lua, enum saros_type type, size_t size, int values) {
     void *object = lua_newuserdatauv(L, size, values);
     memset(object, 0, size);
@@ -116,6 +123,15 @@ void saros_push_anchored(lua_State *L, saros_rt *rt, const void *key) {
 
 /* ---- errors and messages -------------------------------------------------------------------------------------- */
 
+/* The error on top, without running any of its code. */
+static const char *plain_text(lua_State *L) {
+    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "error object is not a string";
+}
+
+void saros_close_failed(saros_rt *rt, lua_State *co, const char *what) {
+    saros_complain(rt, "a <close> variable failed in %s that was closed: %s", what, plain_text(co));
+}
+
 bool saros_protected(saros_rt *rt, lua_CFunction f, void *p, const char *what) {
     lua_State *L = rt->L;
     if (!lua_checkstack(L, 6)) {
@@ -127,8 +143,7 @@ bool saros_protected(saros_rt *rt, lua_CFunction f, void *p, const char *what) {
     lua_pushlightuserdata(L, p);
     int status = lua_pcall(L, 1, 0, 0);
     if (status != LUA_OK) {
-        const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "error object is not a string";
-        saros_complain(rt, "%s: %s", what, text);
+        saros_complain(rt, "%s: %s", what, plain_text(L));
     }
     lua_settop(L, top);
     return status == LUA_OK;

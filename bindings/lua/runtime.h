@@ -164,8 +164,13 @@ enum { SAROS_MOST_IDLE = 1024 }; /* coroutines kept for the next tasks: about 1 
 /* ---- runtime.c ------------------------------------------------------------------------------------------------ */
 
 static inline saros_lua *saros_state(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+/* The task that runs just now, or NULL. */
+static inline saros_task *saros_running_task(const saros_lua *lua) {
+    return lua->current != NULL ? lua->current->task : NULL;
+}
 saros_lua *saros_state_slow(lua_State *L); /* where there is no upvalue; NULL before the module was opened */
 void       saros_push_meta(lua_State *L, enum saros_type type);
+void       saros_make_weak(lua_State *L, const char *mode); /* the table on top: "k" or "v" */
 void      *saros_new(lua_State *L, saros_lua *lua, enum saros_type type, size_t size, int values); /* zeroed */
 void      *saros_test(lua_State *L, const saros_lua *lua, int index, enum saros_type type); /* NULL: something else */
 void      *saros_check(lua_State *L, int arg, enum saros_type type);                        /* raises */
@@ -185,6 +190,7 @@ void saros_push_anchored(lua_State *L, saros_rt *rt, const void *key);
 /* Calls f(L, p) so that no error passes; reports one under `what`. Restores the stack. */
 bool       saros_protected(saros_rt *rt, lua_CFunction f, void *p, const char *what);
 void       saros_complain(saros_rt *rt, const char *format, ...) SAROS_FORMAT(2, 3);
+void       saros_close_failed(saros_rt *rt, lua_State *co, const char *what); /* tells the error on co's stack */
 saros_time saros_seconds(lua_State *L, int arg); /* a duration: negative is 0, NaN raises, huge is SAROS_FOREVER */
 saros_time saros_later(saros_loop *loop, saros_time duration); /* now + duration, without overflow */
 int        saros_fail(lua_State *L, int code, const char *format, ...) SAROS_FORMAT(3, 4);

@@ -105,17 +105,7 @@ for what, make in pairs(calls) do
    bare[what] = make
 end
 
-local function resident()
-   collectgarbage()
-   collectgarbage()
-   for line in io.lines("/proc/self/status") do
-      local kib = line:match("^VmRSS:%s*(%d+) kB")
-      if kib then
-         return tonumber(kib) * 1024
-      end
-   end
-   error("no VmRSS in /proc/self/status")
-end
+local resident <const> = dofile((arg[0]:match("^(.*)/[^/]*$") or ".") .. "/resident.lua")
 
 local function memory()
    local tasks = 100000

@@ -4,17 +4,7 @@ local saros <const> = require "saros"
 
 local TASKS <const> = 100000
 
-local function resident()
-   collectgarbage()
-   collectgarbage()
-   for line in io.lines("/proc/self/status") do
-      local kib = line:match("^VmRSS:%s*(%d+) kB")
-      if kib then
-         return tonumber(kib) * 1024
-      end
-   end
-   error("no VmRSS in /proc/self/status")
-end
+local resident <const> = dofile((arg[0]:match("^(.*)/[^/]*$") or ".") .. "/resident.lua")
 
 local asleep = 0
 local function body()

@@ -12,25 +12,7 @@ local function after(turns, ...)
    end
 end
 
-local function fails(text, turns)
-   return function()
-      kit.turns(turns or 0)
-      error(text, 0)
-   end
-end
-
--- Sleeps for ever; its end is logged, two turns after it was cancelled.
-local function lingers(log, name)
-   return function()
-      local _ <close> = setmetatable({}, {
-         __close = function()
-            saros.shield(kit.turns, 2)
-            log(name)
-         end,
-      })
-      saros.sleep(1000)
-   end
-end
+local fails, lingers = kit.fails, kit.lingers
 
 -- What can be awaited as the end of a queue that gives items.
 local function getting(queue)

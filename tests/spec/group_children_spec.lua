@@ -6,25 +6,7 @@ require("support.leaks")(before_each, after_each)
 
 local timed_out = { n = 3, nil, "timed out", "ETIMEDOUT" }
 
-local function fails(text, turns)
-   return function()
-      kit.turns(turns or 0)
-      error(text, 0)
-   end
-end
-
--- Sleeps for ever; its end is logged, two turns after it was cancelled.
-local function lingers(log, name)
-   return function()
-      local _ <close> = setmetatable({}, {
-         __close = function()
-            saros.shield(kit.turns, 2)
-            log(name)
-         end,
-      })
-      saros.sleep(1000)
-   end
-end
+local fails, lingers = kit.fails, kit.lingers
 
 describe("A group with a limit", function()
    it("lets spawn wait while so many children live, first come, first served", function()

@@ -170,4 +170,25 @@ function kit.script(code, ...)
    return kit.run("-e", "local saros = require 'saros'\n" .. code, ...)
 end
 
+-- A function that fails with `text`, after so many turns.
+function kit.fails(text, turns)
+   return function()
+      kit.turns(turns or 0)
+      error(text, 0)
+   end
+end
+
+-- A function that sleeps for ever; its end is logged, two turns after it was cancelled.
+function kit.lingers(log, name)
+   return function()
+      local _ <close> = setmetatable({}, {
+         __close = function()
+            saros.shield(kit.turns, 2)
+            log(name)
+         end,
+      })
+      saros.sleep(1000)
+   end
+end
+
 return kit

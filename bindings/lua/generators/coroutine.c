@@ -59,9 +59,7 @@ static int close_coroutine(lua_State *L) {
         if (task != NULL) { /* its await ends here; the task will find the coroutine closed */
             saros_wait_leave(task);
             saros_tunnel_cut(task, co);
-            while (task->scope != NULL && task->scope->generator != NULL &&
-                   saros_generator_is(task->scope->generator, co))
-                saros_scope_leave(task->scope);
+            saros_generator_leave(task, co);
             task->at = outer;
         }
     }
@@ -146,14 +144,9 @@ int saros_debug_traceback(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"create", saros_coroutine_create},
-
-                                     {"status", status_of},
-                                     {"close", close_coroutine},
-                                     {"running", running_coroutine},
-                                     {"isyieldable", is_yieldable},
-
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {{"create", saros_coroutine_create}, {"status", status_of},
+                                     {"close", close_coroutine},         {"running", running_coroutine},
+                                     {"isyieldable", is_yieldable},      {NULL, NULL}};
 
 void saros_coroutine_install(lua_State *L) {
     saros_add(L, functions);

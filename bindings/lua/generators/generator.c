@@ -21,8 +21,6 @@ struct saros_gen {
 static const char records_key = 0,
                   rescued_key = 0; /* registry: coroutine → record; address → record that is to be closed */
 
-bool saros_generator_is(const saros_gen *generator, const lua_State *co) { return generator->co == co; }
-
 static void push_thread(lua_State *L, lua_State *co) {
     lua_pushthread(co);
     if (co != L) lua_xmove(co, L, 1);
@@ -85,6 +83,11 @@ static void unlink_open(saros_gen *generator) {
     generator->next = generator->prev = NULL;
     generator->open = false;
     rt->lua->generators--;
+}
+
+void saros_generator_leave(saros_task *task, const lua_State *co) {
+    while (task->scope != NULL && task->scope->generator != NULL && task->scope->generator->co == co)
+        saros_scope_leave(task->scope);
 }
 
 static void leave_all(saros_gen *generator) {
@@ -161,9 +164,7 @@ static int close_it(lua_State *L) {
     saros_rt  *rt = generator->shade.rt;
     leave_all(generator);
     if (lua_status(generator->co) != LUA_YIELD || saros_close_thread(generator->co, L) == LUA_OK) return 0;
-    saros_complain(rt, "a <close> variable failed in a coroutine that was closed: %s",
-                   lua_type(generator->co, -1) == LUA_TSTRING ? lua_tostring(generator->co, -1)
-                                                              : "error object is not a string");
+    saros_close_failed(rt, generator->co, "a coroutine");
     return 0;
 }
 
@@ -216,10 +217,7 @@ void saros_open_generator(lua_State *L) {
     saros_type_make(L, SAROS_T_GENERATOR, "saros.generator", NULL,
                     (const luaL_Reg[]){{"__gc", collected}, {NULL, NULL}});
     lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
+    saros_make_weak(L, "k");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &records_key);
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rescued_key);

@@ -112,7 +112,7 @@ int saros_require(lua_State *L) {
     lua_settop(L, NAME);
     lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     if (is_loaded(L)) return 1;
-    saros_task       *task = saros_running_task(L);
+    saros_task       *task = saros_running_task(saros_state(L));
     const saros_lock *lock = push_lock(L, task);
     if (lock == NULL) return begin(L);
     if (lock->turn != 0 && task == NULL)
@@ -135,10 +135,7 @@ void saros_require_install(lua_State *L) {
     }
     lua_pop(L, 1);
     lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "v");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
+    saros_make_weak(L, "v");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &loads_key);
     lua_pushlightuserdata(L, saros_state_slow(L));
     lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);

@@ -1,9 +1,10 @@
 /* tunnel.c: coroutines of the script's own, whose awaits suspend the whole task: what `yield from` is in Python.
  *
- * Owns resume, wrap, yield and throw of saros.coroutine (coroutine.c has the rest). This is the only other place that
- * yields or resumes. A resume of ours that comes back because the task was suspended by an await further in (and not by a coroutine.yield)
- * yields its own coroutine as well, and so on outwards until the loop has the thread; when the task goes on, each of
- * these resumes goes on in turn, from the outermost to the one that awaits. A plain yield only goes to the consumer.
+ * Owns resume, wrap, yield and throw of saros.coroutine (coroutine.c has the rest). Besides task.c, and the hook of
+ * slice.c, this is the only place that yields or resumes. A resume of ours that comes back because the task was suspended by an await further in (and not by
+ * a coroutine.yield) yields its own coroutine as well, and so on outwards until the loop has the thread; when the task
+ * goes on, each of these resumes goes on in turn, from the outermost to the one that awaits. A plain yield only goes to
+ * the consumer.
  *
  * task->at is the innermost coroutine. A coroutine below the task's own that waits has a mark on top of its stack: how
  * it waits. So everybody sees at a glance that it cannot be resumed now.
@@ -442,13 +443,10 @@ saros_task *saros_tunnel_task(const saros_lua *lua, const lua_State *L, lua_Stat
 static void close_innermost(saros_task *task, lua_State *outer) {
     lua_State *co = task->at;
     saros_lua *lua = task->rt->lua;
-    while (task->scope != NULL && task->scope->generator != NULL && saros_generator_is(task->scope->generator, co))
-        saros_scope_leave(task->scope);
+    saros_generator_leave(task, co);
     if (lua->generators > 0) saros_generator_forget(outer, co);
     lua->cutting++;
-    if (saros_close_thread(co, outer) != LUA_OK)
-        saros_complain(task->rt, "a <close> variable failed in a coroutine that was closed: %s",
-                       lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : "error object is not a string");
+    if (saros_close_thread(co, outer) != LUA_OK) saros_close_failed(task->rt, co, "a coroutine");
     lua->cutting--;
     lua_settop(co, 0);
     task->at = outer;

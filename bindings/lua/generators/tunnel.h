@@ -4,10 +4,6 @@
 
 #include "bindings/lua/tasks/task.h"
 
-static inline saros_task *saros_running_task(const saros_lua *lua) {
-    return lua->current != NULL ? lua->current->task : NULL;
-}
-
 extern const luaL_Reg saros_tunnel_functions[];                      /* those that resume or yield */
 bool                  saros_tunnel_waits(lua_State *co);             /* below a task's own, suspended by an await */
 void                  saros_keep_story(lua_State *L, lua_State *co); /* it has died of the error on top of L */

@@ -98,7 +98,7 @@ saros_member *saros_group_add(lua_State *L, int first) {
 /* Does it take another child? Raises. Who is cancelled with the group is told that, and not that he has done wrong. */
 static void check_open(lua_State *L, saros_group *group, const char *what) {
     if (group->scope == NULL) luaL_error(L, "%s: the group has ended", what);
-    saros_task *task = saros_state(L)->current != NULL ? saros_state(L)->current->task : NULL;
+    saros_task *task = saros_running_task(saros_state(L));
     if (task != NULL && task->rt != group->rt) luaL_error(L, "%s: the group belongs to another loop", what);
     if (!saros_scope_is_cancelled(group->scope)) return;
     if (task != NULL && task->at == L && saros_is_cancelled(task)) saros_raise_cancelled(L, task);

@@ -73,11 +73,7 @@ static bool push_table(lua_State *L, const void *key) {
 }
 
 static void push_watched(lua_State *L, saros_rt *rt) {
-    if (!push_table(L, &rt->manners)) return;
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
+    if (push_table(L, &rt->manners)) saros_make_weak(L, "k");
 }
 
 /* Has nothing been told of this place yet? */

@@ -147,7 +147,7 @@ enum { LONG_STORY = 8 * 1024 /* bytes: then further awaits are left out, or a ch
 static void go_on_with_story(lua_State *L) {
     size_t      length;
     saros_lua  *lua = saros_state_slow(L);
-    saros_task *task = lua->current != NULL ? lua->current->task : NULL;
+    saros_task *task = saros_running_task(lua);
     if (lua_tolstring(L, -1, &length) == NULL || length > LONG_STORY) return;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &traced_key);
     lua_rawgeti(L, -1, 3);

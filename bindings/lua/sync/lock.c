@@ -114,7 +114,7 @@ int saros_lock_acquire(lua_State *L) {
 
 int saros_lock_try_acquire(lua_State *L) {
     saros_lock *lock = check(L);
-    saros_task *task = saros_running_task(L);
+    saros_task *task = saros_running_task(saros_state(L));
     if (task == NULL) return luaL_error(L, "lock:try_acquire: only a task can hold a lock");
     saros_bind(L, &lock->bound, task, "lock:try_acquire");
     refuse(L, lock, task, "lock:try_acquire");
@@ -126,7 +126,7 @@ int saros_lock_try_acquire(lua_State *L) {
 }
 
 saros_task *saros_lock_mine(lua_State *L, saros_lock *lock, const char *what) {
-    saros_task *task = saros_running_task(L), *owner = lock->is.owner;
+    saros_task *task = saros_running_task(saros_state(L)), *owner = lock->is.owner;
     if (lock->broken) saros_lock_broken(L, lock);
     if (lock->turn == 0) luaL_error(L, "%s: the lock is not held", what);
     if (task != NULL && owner == NULL) own(lock, owner = task);

@@ -117,12 +117,11 @@ static int shut_down(lua_State *L) { return saros_fail(L, SAROS_ESHUTDOWN, "the 
 
 static int put_k(lua_State *L, int status, lua_KContext ctx) {
     queue      *q = lua_touserdata(L, 1);
-    saros_task *task = saros_resumed_raw(L);
-    int64_t     result = task->op.result;
+    int64_t     result;
+    saros_task *task = saros_waited(L, &result);
     (void)status, (void)ctx;
-    saros_wait_unlink(&task->wait);
     if (result == SAROS_ESHUTDOWN) return shut_down(L);
-    if (result < 0) saros_resumed(L, &result); /* raises */
+    if (result < 0) return saros_wait_ended(L, task, result);
     q->promised_places--;
     if (saros_is_cancelled(task)) {
         promise_place(q);
@@ -165,12 +164,11 @@ static int try_put(lua_State *L) {
 
 static int get_k(lua_State *L, int status, lua_KContext ctx) {
     queue      *q = lua_touserdata(L, 1);
-    saros_task *task = saros_resumed_raw(L);
-    int64_t     result = task->op.result;
+    int64_t     result;
+    saros_task *task = saros_waited(L, &result);
     (void)status, (void)ctx;
-    saros_wait_unlink(&task->wait);
     if (result == SAROS_ESHUTDOWN) return shut_down(L);
-    if (result < 0) saros_resumed(L, &result);
+    if (result < 0) return saros_wait_ended(L, task, result);
     q->promised_items--;
     if (saros_is_cancelled(task)) {
         promise_item(q);

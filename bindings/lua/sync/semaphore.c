@@ -191,7 +191,7 @@ static int limiter_acquire(lua_State *L) {
 
 static int limiter_try_acquire(lua_State *L) {
     limiter    *l = check_limiter(L);
-    saros_task *task = saros_running_task(L);
+    saros_task *task = saros_running_task(saros_state(L));
     if (task == NULL) return luaL_error(L, "limiter:try_acquire: only a task can have a token");
     saros_bind(L, &l->loop, task, "limiter:try_acquire");
     if (l->borrowed >= l->total && token_of(task, l) == NULL)
@@ -203,7 +203,7 @@ static int limiter_try_acquire(lua_State *L) {
 
 static int limiter_free(lua_State *L) {
     limiter     *l = check_limiter(L);
-    saros_task  *task = saros_running_task(L);
+    saros_task  *task = saros_running_task(saros_state(L));
     saros_guard *guard = task != NULL ? token_of(task, l) : NULL;
     if (guard == NULL) return luaL_error(L, "limiter:release: the task has no token of this limiter");
     guard->release = NULL;

@@ -17,11 +17,6 @@ void saros_check_bound(lua_State *L, saros_bound bound, const char *what) {
         if (rt->id == bound && rt->loop != NULL) luaL_error(L, "%s: it belongs to another loop", what);
 }
 
-saros_task *saros_running_task(lua_State *L) {
-    const saros_rt *rt = saros_state(L)->current;
-    return rt != NULL ? rt->task : NULL;
-}
-
 saros_task *saros_waited(lua_State *L, int64_t *result) {
     saros_task *task = saros_resumed_raw(L);
     saros_wait_unlink(&task->wait);

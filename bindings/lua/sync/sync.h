@@ -24,8 +24,6 @@ static inline void saros_bind(lua_State *L, saros_bound *bound, const saros_task
  * that somebody might be woken from outside his loop. */
 void saros_check_bound(lua_State *L, saros_bound bound, const char *what);
 
-saros_task *saros_running_task(lua_State *L); /* the task that runs just now, or NULL */
-
 /* ---- waiting -------------------------------------------------------------------------------------------------- */
 
 /* In the continuation of a wait: the task, and the result that it was woken with. Raises nothing that has to be cleaned

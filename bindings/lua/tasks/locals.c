@@ -88,7 +88,7 @@ static void hand_down(lua_State *L, const saros_task *from) {
 /* saros.locals() -> the running task's table */
 static int locals(lua_State *L) {
     saros_lua  *lua = saros_state(L);
-    saros_task *task = lua->current != NULL ? lua->current->task : NULL;
+    saros_task *task = saros_running_task(lua);
     if (task == NULL) return luaL_error(L, "saros.locals: no task is running");
     lua_settop(L, 0);
     if (task->heirloom & SAROS_OWNS_LOCALS) {

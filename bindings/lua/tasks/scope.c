@@ -127,7 +127,7 @@ int saros_raise_cancelled(lua_State *L, saros_task *task) {
 
 bool saros_is_own_cancel(lua_State *L, int index) {
     saros_lua        *lua = saros_state_slow(L);
-    saros_task       *task = lua->current != NULL ? lua->current->task : NULL;
+    saros_task       *task = saros_running_task(lua);
     cancelled_object *error = saros_test(L, lua, index, SAROS_T_CANCELLED);
     return error != NULL && task != NULL && in_chain(task, error->owner, error->id);
 }
@@ -145,7 +145,7 @@ static int cancelled_tostring(lua_State *L) {
  * there is none to be had: a host's, or one that was left before anybody asked for it. */
 static int is_cancelled(lua_State *L) {
     saros_lua              *lua = saros_state(L);
-    const saros_task       *task = lua->current != NULL ? lua->current->task : NULL;
+    const saros_task       *task = saros_running_task(lua);
     const cancelled_object *error = saros_test(L, lua, 1, SAROS_T_CANCELLED);
     lua_settop(L, 1);
     if (error == NULL) {

@@ -13,7 +13,7 @@
 
 enum { INSTRUCTIONS = 1000 /* between two looks at the clock: 5 to 10 us */ };
 
-/* The second place that yields; a hook can have no continuation, so it cannot be saros_suspend. */
+/* The third place that yields; a hook can have no continuation, so it cannot be saros_suspend. */
 static void hook(lua_State *L, lua_Debug *ar) {
     saros_lua  *lua = saros_state_slow(L);
     saros_rt   *rt = lua != NULL ? lua->current : NULL;

@@ -82,9 +82,7 @@ static void close_coroutine(saros_rt *rt, saros_task *task) {
     if (co == NULL) return;
     saros_tunnel_cut(task, co);
     bool waits = lua_status(co) == LUA_YIELD; /* else the error is the one that it has ended with */
-    if (saros_close_thread(co, rt->L) == LUA_OK || !waits) return;
-    saros_complain(rt, "a <close> variable failed in a task that was closed: %s",
-                   lua_type(co, -1) == LUA_TSTRING ? lua_tostring(co, -1) : "error object is not a string");
+    if (saros_close_thread(co, rt->L) != LUA_OK && waits) saros_close_failed(rt, co, "a task");
 }
 
 /* It has ended: whatever it was, nothing of it is left but its userdata. */
@@ -219,8 +217,7 @@ uint32_t saros_trace_task(const saros_op *op) {
 /* ---- awaiting ------------------------------------------------------------------------------------------------- */
 
 saros_task *saros_begin_uncancelled(lua_State *L, const char *what) {
-    saros_rt   *rt = saros_state(L)->current;
-    saros_task *task = rt != NULL ? rt->task : NULL;
+    saros_task *task = saros_running_task(saros_state(L));
     if (task == NULL || task->at != L || !lua_isyieldable(L)) saros_refuse_await(L, task, what);
     if (task->co != L) luaL_checkstack(L, LUA_MINSTACK, what); /* saros_suspend has to find room for one value more */
     return task;
@@ -251,8 +248,7 @@ saros_task *saros_task_of(const saros_lua *lua, const lua_State *co) {
 /* A script that got hold of a task's coroutine could resume it past the loop (or close it: saros_task_lost): then the
  * continuation runs under another task, or under none. */
 saros_task *saros_resumed_raw(lua_State *L) {
-    saros_rt   *rt = saros_state(L)->current;
-    saros_task *task = rt != NULL ? rt->task : NULL;
+    saros_task *task = saros_running_task(saros_state(L));
     if (task != NULL && task->at == L) return task;
     saros_task_lost(L);
     luaL_error(L, "the coroutine of a task can only be resumed by its loop");
@@ -262,7 +258,7 @@ saros_task *saros_resumed_raw(lua_State *L) {
 /* The frame that waits is being left behind the loop's back: nobody may point into it any more. */
 void saros_task_lost(lua_State *L) {
     saros_lua  *lua = saros_state(L);
-    saros_task *task = lua->current != NULL ? lua->current->task : NULL;
+    saros_task *task = saros_running_task(lua);
     if (task != NULL && task->co == L) return; /* in the loop's own time */
     task = saros_task_of(lua, L);
     if (task == NULL) task = saros_tunnel_task(lua, L, NULL);
@@ -342,7 +338,7 @@ static int spawn_background(lua_State *L) {
 
 static int current_task(lua_State *L) {
     saros_lua  *lua = saros_state(L);
-    saros_task *task = lua->current != NULL ? lua->current->task : NULL;
+    saros_task *task = saros_running_task(lua);
     if (task != NULL) saros_task_push(L, task);
     else lua_pushnil(L);
     return 1;

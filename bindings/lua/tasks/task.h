@@ -289,7 +289,7 @@ void saros_wait_forget(saros_task *task);
 
 /* The record of the running task's innermost coroutine, which is not its own; NULL: no memory. */
 saros_gen *saros_generator_of(const saros_task *task);
-bool       saros_generator_is(const saros_gen *generator, const lua_State *co);
+void       saros_generator_leave(saros_task *task, const lua_State *co);        /* the innermost scopes, those of co */
 void saros_generator_detach(saros_task *task, const lua_State *co, int status); /* co is back; task->scope has one */
 /* co is about to run. NULL, or why it cannot. */
 const char *saros_generator_attach(lua_State *L, saros_task *task, lua_State *co);

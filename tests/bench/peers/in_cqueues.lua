@@ -85,14 +85,7 @@ function parts.timers()
    print((os.clock() - begin) * 1e3, late / count * 1e3)
 end
 
-local function resident()
-   collectgarbage()
-   collectgarbage()
-   for line in io.lines("/proc/self/status") do
-      local kib = line:match("^VmRSS:%s*(%d+) kB")
-      if kib then return tonumber(kib) * 1024 end
-   end
-end
+local resident <const> = dofile((arg[0]:match("^(.*)/[^/]*$") or ".") .. "/../resident.lua")
 
 function parts.memory()
    local tasks, asleep = 100000, 0

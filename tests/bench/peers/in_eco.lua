@@ -78,14 +78,7 @@ function parts.cancel()
    print((os.clock() - begin) * 1e9 / count)
 end
 
-local function resident()
-   collectgarbage()
-   collectgarbage()
-   for line in io.lines("/proc/self/status") do
-      local kib = line:match("^VmRSS:%s*(%d+) kB")
-      if kib then return tonumber(kib) * 1024 end
-   end
-end
+local resident <const> = dofile((arg[0]:match("^(.*)/[^/]*$") or ".") .. "/../resident.lua")
 
 function parts.memory()
    local tasks, asleep = 100000, 0
