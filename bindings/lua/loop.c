@@ -119,6 +119,7 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
         else saros_lost_end(rt->lost);
     }
     saros_generators_end(rt, true);
+    saros_service_close(rt);
     saros_calls_cancel(rt);
     saros_debug_end(rt);
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);

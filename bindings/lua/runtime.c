@@ -226,7 +226,7 @@ const char *saros_seed_parse(const char *text, uint64_t *seed) {
 
 static const char *const lazy[][2] = {{"serve", "serve"},  {"wait", "wait"},        {"as_completed", "as_completed"},
                                       {"map", "map"},      {"join", "join"},        {"_group_error", "group_error"},
-                                      {"_owner", "owner"}, {"_options", "options"}, {NULL, NULL}};
+                                      {"_owner", "owner"}, {"_connect_name", "connect_name"}, {"_options", "options"}, {NULL, NULL}};
 
 /* __index of the module: parts written in Lua are compiled when they are first asked for. */
 static int load_part(lua_State *L) {
@@ -294,6 +294,7 @@ static int module_new(lua_State *L) {
     saros_open_sync(L);
     saros_open_error(L);
     saros_open_net(L);
+    saros_open_names(L);
     saros_open_install(L);
     saros_open_tunnel(L);
     saros_open_coroutine(L);

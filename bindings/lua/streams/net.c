@@ -154,7 +154,7 @@ static int read_address(lua_State *L, saros_rt *rt, int arg, saros_address *addr
 /* The text of the address is on top. */
 static int no_address(lua_State *L, int code, const char *op) {
     return saros_fail(L, code, "%s %s: %s", op, lua_tostring(L, -1),
-                      code == SAROS_ENOSYS ? "names are not looked up yet; give a numeric address"
+                      code == SAROS_ENOSYS ? "a numeric address expected; saros.resolve looks names up"
                                            : saros_error_text(code));
 }
 
@@ -210,6 +210,18 @@ static int connect_k(lua_State *L, int status, lua_KContext ctx) {
     return 1;
 }
 
+/* Stack: 1 the address, 2 options; the address's text, which has a name in it, on top. */
+static int connect_name(lua_State *L) {
+    luaopen_saros(L);
+    lua_getfield(L, -1, "_connect_name");
+    lua_replace(L, 1);
+    lua_pop(L, 1);
+    lua_insert(L, 2);
+    lua_settop(L, 3);
+    lua_callk(L, 2, LUA_MULTRET, 0, saros_all_results);
+    return saros_all_results(L, LUA_OK, 0);
+}
+
 /* saros.connect(address, options) -> stream */
 static int connect(lua_State *L) {
     static const char *const names[] = {"line_limit", "all_limit", NULL};
@@ -220,6 +232,7 @@ static int connect(lua_State *L) {
     size_t line_limit = limit_field(L, 2, "line_limit", LINE_LIMIT);
     size_t all_limit = limit_field(L, 2, "all_limit", ALL_LIMIT);
     int    code = read_address(L, task->rt, 1, &address);
+    if (code == SAROS_ENOSYS && task->rt->world == NULL) return connect_name(L);
     if (code < 0) return no_address(L, code, "connect");
     lua_replace(L, 1);
     lua_settop(L, 2);

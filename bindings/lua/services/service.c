@@ -1,0 +1,251 @@
+/* service.c: the thread on which libuv works for a loop.
+ *
+ * It is started with the first job, and joined when the loop closes. Jobs go there through a list under a lock, and a bell
+ * (uv_async_t); they come back through saros_post, like all that comes from outside. A job that waits is a userdata that
+ * the loop anchors until it is told: so libuv writes into memory that stays, whoever has lost interest meanwhile.
+ *
+ * Owns the thread, its uv_loop, and which jobs are out. Promises: each job is told once; a task that is cancelled goes on
+ * at once, and the work behind it is ended where libuv can; closing waits for the rest, for there is no way to end it.
+ * What signals the process has are none of this thread's. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bindings/lua/services/service.h"
+
+struct saros_service {
+    saros_libuv uv;
+    uv_loop_t   loop;
+    uv_async_t  bell;
+    uv_thread_t thread;
+    uv_mutex_t  lock;
+    saros_job  *first, *last; /* under the lock: what has come and was not seen */
+    bool        closing;      /* under the lock */
+};
+
+const saros_libuv *saros_service_uv(const saros_service *service) { return &service->uv; }
+
+uv_loop_t *saros_service_loop(saros_service *service) { return &service->loop; }
+
+/* ---- the service's thread ------------------------------------------------------------------------------------- */
+
+void saros_job_done(saros_job *job, int error) {
+    job->done = true;
+    saros_post(job->rt->loop, &job->op, error); /* the loop waits for us before it closes: so it is there */
+}
+
+/* The next one of the list; NULL, it is empty. One that was begun already is there to be stopped, which is done under
+ * the lock: without it the loop could be told of its end meanwhile, and let it go. */
+static saros_job *take(saros_service *service, bool *given_up) {
+    saros_job *job = service->first;
+    while (job != NULL) {
+        service->first = job->queued;
+        job->queued = NULL;
+        if (!job->begun) break;
+        if (!job->done && job->stop != NULL) job->stop(service, job);
+        job = service->first;
+    }
+    if (service->first == NULL) service->last = NULL;
+    *given_up = job != NULL && job->given_up;
+    return job;
+}
+
+static void on_bell(uv_async_t *bell) {
+    saros_service *service = bell->data;
+    saros_job     *job;
+    bool           closing;
+    do {
+        bool given_up;
+        service->uv.mutex_lock(&service->lock);
+        job = take(service, &given_up);
+        closing = service->closing;
+        service->uv.mutex_unlock(&service->lock);
+        if (job == NULL) continue;
+        job->begun = true;
+        int error = given_up ? SAROS_ECANCELED : job->begin(service, job);
+        if (error < 0) saros_job_done(job, error);
+    } while (job != NULL);
+    uv_handle_t *handle = (uv_handle_t *)(void *)bell;
+    if (closing && !service->uv.is_closing(handle)) service->uv.close(handle, NULL);
+}
+
+static void run(void *p) {
+    saros_service *service = p;
+    service->uv.run(&service->loop, UV_RUN_DEFAULT); /* until the bell is closed, and all that was begun is done */
+}
+
+/* ---- the loop's thread: starting and ending ------------------------------------------------------------------- */
+
+static int begin_thread(saros_service *service, char *why, size_t size) {
+    saros_libuv *uv = &service->uv;
+    int          error = saros_libuv_open(uv, why, size);
+    if (error < 0) return error;
+    snprintf(why, size, "libuv's thread cannot be started");
+    if ((error = uv->loop_init(&service->loop)) < 0) goto no_loop;
+    service->loop.data = service;
+    if ((error = uv->mutex_init(&service->lock)) < 0) goto no_lock;
+    if ((error = uv->async_init(&service->loop, &service->bell, on_bell)) < 0) goto no_bell;
+    service->bell.data = service;
+    if ((error = saros_libuv_thread(uv, &service->thread, run, service)) == 0) return 0;
+    uv->close((uv_handle_t *)(void *)&service->bell, NULL);
+    uv->run(&service->loop, UV_RUN_DEFAULT);
+no_bell:
+    uv->mutex_destroy(&service->lock);
+no_lock:
+    uv->loop_close(&service->loop);
+no_loop:
+    saros_libuv_close(uv);
+    return saros_error_from_uv(error);
+}
+
+/* The loop's service, begun if need be; NULL with *error and the reason. */
+static saros_service *find(saros_rt *rt, int *error, char *why, size_t size) {
+    if (rt->service != NULL) return rt->service;
+    saros_service *service = saros_realloc(rt->loop, NULL, 0, sizeof *service);
+    snprintf(why, size, "not enough memory");
+    *error = SAROS_ENOMEM;
+    if (service == NULL) return NULL;
+    memset(service, 0, sizeof *service);
+    *error = begin_thread(service, why, size);
+    if (*error < 0) {
+        saros_realloc(rt->loop, service, sizeof *service, 0);
+        return NULL;
+    }
+    return rt->service = service;
+}
+
+static void unlink_job(saros_job *job) {
+    if (job->prev != NULL) job->prev->next = job->next;
+    else job->rt->jobs = job->next;
+    if (job->next != NULL) job->next->prev = job->prev;
+    job->next = job->prev = NULL;
+}
+
+/* Nothing can raise here: the loop closes. */
+static void let_go(saros_job *job) {
+    saros_rt *rt = job->rt;
+    unlink_job(job);
+    if (job->held) saros_release(rt->loop);
+    job->held = false;
+    job->rt = NULL;
+    saros_drop(rt, job);
+}
+
+void saros_service_close(saros_rt *rt) {
+    saros_service *service = rt->service;
+    if (service == NULL) return;
+    for (saros_job *job = rt->jobs; job != NULL; job = job->next) saros_job_give_up(job);
+    service->uv.mutex_lock(&service->lock);
+    service->closing = true;
+    service->uv.mutex_unlock(&service->lock);
+    service->uv.async_send(&service->bell);
+    service->uv.thread_join(&service->thread);
+    while (rt->jobs != NULL) {
+        saros_abandon(rt->loop, &rt->jobs->op); /* posted, all of them */
+        let_go(rt->jobs);
+    }
+    service->uv.loop_close(&service->loop);
+    service->uv.mutex_destroy(&service->lock);
+    saros_libuv_close(&service->uv);
+    saros_realloc(rt->loop, service, sizeof *service, 0);
+    rt->service = NULL;
+}
+
+/* ---- the loop's thread: jobs ----------------------------------------------------------------------------------- */
+
+/* Where it is in the list already it is left there. */
+static void queue(saros_service *service, saros_job *job, bool given_up) {
+    service->uv.mutex_lock(&service->lock);
+    job->given_up = given_up;
+    if (job->queued == NULL && service->last != job) {
+        if (service->last != NULL) service->last->queued = job;
+        else service->first = job;
+        service->last = job;
+    }
+    service->uv.mutex_unlock(&service->lock);
+    service->uv.async_send(&service->bell);
+}
+
+/* It may have been given up in the moment in which it was done. */
+static void unqueue(saros_service *service, const saros_job *job) {
+    saros_job *before = NULL;
+    service->uv.mutex_lock(&service->lock);
+    for (saros_job *at = service->first; at != NULL; before = at, at = at->queued) {
+        if (at != job) continue;
+        if (before != NULL) before->queued = job->queued;
+        else service->first = job->queued;
+        if (service->last == job) service->last = before;
+        break;
+    }
+    service->uv.mutex_unlock(&service->lock);
+}
+
+static void told(saros_loop *loop, saros_op *op, int64_t result) {
+    saros_job *job = (saros_job *)(void *)op;
+    (void)loop, (void)result;
+    if (job->given_up) unqueue(job->rt->service, job);
+    saros_wake_all(&job->waiters, 0);
+    let_go(job);
+}
+
+void saros_job_give_up(saros_job *job) {
+    if (job->rt == NULL || job->given_up) return;
+    queue(job->rt->service, job, true);
+    if (job->held) saros_release(job->rt->loop); /* the loop may end: its closing waits */
+    job->held = false;
+}
+
+int saros_job_await(lua_State *L, saros_task *task, int at, const char *what, lua_KFunction k) {
+    char           why[256];
+    saros_rt      *rt = task->rt;
+    saros_job     *job = lua_touserdata(L, at);
+    int            error = SAROS_ENOSYS;
+    saros_service *service = find(rt, &error, why, sizeof why);
+    if (service == NULL) return saros_fail(L, error, "%s: %s", what, why);
+    lua_pushvalue(L, at);
+    saros_anchor(L, rt, job);
+    job->rt = rt;
+    job->op.done = told;
+    job->next = rt->jobs;
+    if (rt->jobs != NULL) rt->jobs->prev = job;
+    rt->jobs = job;
+    saros_expect(rt->loop, &job->op);
+    saros_hold(rt->loop);
+    job->held = true;
+    saros_wait_on(task, &job->waiters);
+    queue(service, job, false);
+    return saros_suspend(L, task, 0, k);
+}
+
+int saros_job_resumed(lua_State *L, int at) {
+    saros_job  *job = lua_touserdata(L, at);
+    saros_task *task = saros_resumed_raw(L);
+    int64_t     result;
+    saros_wait_unlink(&task->wait);
+    if (job->rt != NULL) saros_job_give_up(job); /* not told yet: cancelled */
+    saros_resumed(L, &result);                   /* raises where it was */
+    return result < 0 ? (int)result : (int)job->op.result;
+}
+
+int saros_error_from_uv(int error) {
+    switch (error) {
+    case 0: return 0;
+    case UV_EAI_ADDRFAMILY:
+    case UV_EAI_NODATA:
+    case UV_EAI_NONAME:
+    case UV_EAI_SERVICE: return SAROS_ENAME;
+    case UV_EAI_AGAIN: return SAROS_EAGAIN;
+    case UV_EAI_CANCELED:
+    case UV_ECANCELED: return SAROS_ECANCELED;
+    case UV_EAI_MEMORY: return SAROS_ENOMEM;
+    case UV_EAI_FAMILY: return SAROS_EAFNOSUPPORT;
+    case UV_EAI_BADFLAGS:
+    case UV_EAI_BADHINTS:
+    case UV_EAI_SOCKTYPE: return SAROS_EINVAL;
+    case UV_EAI_FAIL:
+    case UV_EAI_OVERFLOW:
+    case UV_EAI_PROTOCOL: return SAROS_EIO;
+    case UV_EOF: return SAROS_EEOF;
+    case UV_UNKNOWN: return SAROS_EUNKNOWN;
+    default: return saros_error_from_os(-error); /* libuv negates the system's own numbers */
+    }
+}

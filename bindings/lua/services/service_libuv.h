@@ -1,0 +1,31 @@
+/* service_libuv.h: the functions of libuv that the services use, found when the first of them is needed.
+ *
+ * Owns the library while a service runs. Nothing is linked with it: a program that asks for no names and no files need not
+ * have it, and does not pay for it at its start. */
+#ifndef SAROS_LUA_LIBUV_H
+#define SAROS_LUA_LIBUV_H
+
+#include <stddef.h>
+#include <uv.h>
+
+// clang-format off
+#define SAROS_UV_FUNCTIONS(X)                                                                        \
+    X(loop_init) X(loop_close) X(run) X(walk) X(close) X(is_closing) X(async_init) X(async_send)      \
+    X(thread_create) X(thread_join) X(mutex_init) X(mutex_destroy) X(mutex_lock) X(mutex_unlock)      \
+    X(cancel) X(getaddrinfo) X(freeaddrinfo)
+// clang-format on
+
+typedef struct saros_libuv {
+    void *library;
+#define SAROS_UV_FUNCTION(name) __typeof__ (&uv_##name)(name);
+    SAROS_UV_FUNCTIONS(SAROS_UV_FUNCTION)
+#undef SAROS_UV_FUNCTION
+} saros_libuv;
+
+/* Loads it. 0; or SAROS_ENOSYS, with the reason in why[0..size). */
+int  saros_libuv_open(saros_libuv *uv, char *why, size_t size);
+void saros_libuv_close(saros_libuv *uv);
+/* Begins a thread to which the system will give no signal that is meant for the process. 0 or libuv's error. */
+int saros_libuv_thread(const saros_libuv *uv, uv_thread_t *thread, uv_thread_cb body, void *p);
+
+#endif

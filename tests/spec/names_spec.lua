@@ -1,0 +1,127 @@
+-- names_spec.lua: names of hosts: saros.resolve, and connecting by name.
+
+local saros = require "saros"
+local kit = require "support.kit"
+require("support.leaks")(before_each, after_each)
+
+local it_asks = kit.needs("sockets", it, pending) -- the system's name service; a simulated world has its own
+
+-- The service is begun with the first question, and has descriptors of its own until the loop closes.
+if not kit.lacks("sockets") then saros.resolve("127.0.0.1", "80") end
+
+-- Every address as "host port family".
+local function flat(list, message)
+   assert(list, message)
+   local texts = {}
+   for i, address in ipairs(list) do
+      texts[i] = ("%s %d %s"):format(address.host, address.port, address.family)
+   end
+   return table.concat(texts, ", ")
+end
+
+-- Runs fn while saros.resolve answers `list`.
+local function with_addresses(list, fn)
+   local resolve = saros.resolve
+   local _ <close> = setmetatable({}, {__close = function() saros.resolve = resolve end})
+   saros.resolve = function(_, port)
+      saros.sleep(0)
+      for _, address in ipairs(list) do address.port = address.port or port end
+      return list
+   end
+   return fn()
+end
+
+describe("saros.resolve", function()
+   it("gives a number back as it is, without asking anybody", function()
+      assert.are.equal("127.0.0.1 80 inet", flat(saros.resolve("127.0.0.1", 80)))
+      assert.are.equal("::1 0 inet6", flat(saros.resolve("::1")))
+      assert.are.equal("::1 65535 inet6", flat(saros.resolve("::1", 65535, {family = "inet6"})))
+      assert.are.equal("ENAME", (select(3, saros.resolve("::1", 1, {family = "inet"}))))
+   end)
+
+   it_asks("asks the system for a service's name, and for a family of addresses", function()
+      assert.are.equal("127.0.0.1 80 inet", flat(saros.resolve("127.0.0.1", "80", {family = "inet"})))
+      assert.are.equal("127.0.0.1 1 inet", flat(saros.resolve("localhost", 1, {family = "inet"})))
+   end)
+
+   it_asks("says which name there is not", function()
+      local list, message, code = saros.resolve("no.such.name.invalid", 80)
+      assert.is_nil(list)
+      assert.are.equal("resolve no.such.name.invalid: no such name", message)
+      assert.are.equal("ENAME", code)
+   end)
+
+   it("takes a name whole or not at all", function()
+      assert.are.equal("ENAMETOOLONG", (select(3, saros.resolve(("a"):rep(256), 80))))
+      kit.raises("bad argument #1", saros.resolve, "127.0.0.1\0.example")
+      kit.raises("bad argument #1", saros.resolve, "")
+      kit.raises("bad argument #2", saros.resolve, "localhost", "80\0")
+      kit.raises("bad argument #2", saros.resolve, "localhost", 65536)
+      kit.raises("option 'family'", saros.resolve, "localhost", 80, {family = "unix"})
+      kit.raises("familiy", saros.resolve, "localhost", 80, {familiy = "inet"})
+   end)
+
+   it_asks("46: is abandoned by a task that is cancelled, which goes on at once", function()
+      local tasks = {}
+      for i = 1, 20 do tasks[i] = saros.spawn(saros.resolve, ("no%d.such.name.invalid"):format(i), 80) end
+      for turn = 1, 20 do
+         tasks[turn]:cancel()
+         assert.is_false((saros.pcall(tasks[turn].await, tasks[turn])))
+      end
+   end)
+
+   it_asks("answers many at once, and in a loop that is closed while they ask", function()
+      local tasks = {}
+      for i = 1, 50 do tasks[i] = saros.spawn(saros.resolve, "127.0.0.1", "80") end
+      for _, task in ipairs(tasks) do assert.are.equal("127.0.0.1 80 inet", flat(task:await())) end
+      local loop <close> = saros.loop({driver = kit.driver})
+      loop:run(function()
+         for i = 1, 5 do saros.spawn(saros.resolve, ("no%d.such.name.invalid"):format(i), 80) end
+         saros.sleep(0)
+      end)
+   end)
+end)
+
+describe("connecting to a name", function()
+   local function echo()
+      local server = saros.serve("127.0.0.1:0", function(stream) stream:write(stream:read("L") or "") end)
+      return server, math.tointeger(server:address():match(":(%d+)$"))
+   end
+
+   it_asks("tries its addresses until one answers", function()
+      local server <close>, port = echo()
+      local stream <close> = with_addresses({{host = "127.0.0.1", port = 1, family = "inet"}, {host = "127.0.0.1", family = "inet"}},
+         function() return assert(saros.connect("example.test:" .. port)) end)
+      stream:write("hello\n")
+      assert.are.equal("hello", stream:read())
+      assert.are.equal("127.0.0.1:" .. port, stream:peer_address())
+   end)
+
+   it_asks("names what each address has said where none answers", function()
+      local stream, message, code = with_addresses(
+         {{host = "127.0.0.1", port = 1, family = "inet"}, {host = "127.0.0.2", port = 1, family = "inet"}},
+         function() return saros.connect("example.test:1") end)
+      assert.is_nil(stream)
+      assert.are.equal("connect example.test:1: 127.0.0.1:1: connection refused; 127.0.0.2:1: connection refused", message)
+      assert.are.equal("ECONNREFUSED", code)
+   end)
+
+   it_asks("says which name there is not", function()
+      local stream, message, code = saros.connect({host = "no.such.name.invalid", port = 80})
+      assert.is_nil(stream)
+      assert.are.equal("connect no.such.name.invalid:80: no such name", message)
+      assert.are.equal("ENAME", code)
+   end)
+
+   it_asks("leaves nothing open where its task is cancelled on the way", function()
+      local server <close>, port = echo()
+      for turns = 0, 12 do
+         local task = saros.spawn(with_addresses, {{host = "127.0.0.1", family = "inet"}, {host = "127.0.0.1", family = "inet"}},
+            function() return saros.connect("example.test:" .. port) end)
+         kit.turns(turns)
+         task:cancel()
+         local ok, stream = saros.pcall(task.await, task)
+         if ok then stream:close() end
+      end
+   end)
+end)
