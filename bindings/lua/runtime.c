@@ -224,9 +224,16 @@ const char *saros_seed_parse(const char *text, uint64_t *seed) {
 
 /* ---- the module ----------------------------------------------------------------------------------------------- */
 
-static const char *const lazy[][2] = {{"serve", "serve"},  {"wait", "wait"},        {"as_completed", "as_completed"},
-                                      {"map", "map"},      {"join", "join"},        {"_group_error", "group_error"},
-                                      {"_owner", "owner"}, {"_connect_name", "connect_name"}, {"_options", "options"}, {NULL, NULL}};
+static const char *const lazy[][2] = {{"serve", "serve"},
+                                      {"wait", "wait"},
+                                      {"as_completed", "as_completed"},
+                                      {"map", "map"},
+                                      {"join", "join"},
+                                      {"_group_error", "group_error"},
+                                      {"_owner", "owner"},
+                                      {"_connect_name", "connect_name"},
+                                      {"_options", "options"},
+                                      {NULL, NULL}};
 
 /* __index of the module: parts written in Lua are compiled when they are first asked for. */
 static int load_part(lua_State *L) {
