@@ -789,6 +789,16 @@ local Listener = {}
 ---@class saros.server
 local Server = {}
 
+---Looks up the addresses of a host, in the system's order: each {host =, port =, family = "inet" or "inet6"}.
+---@async
+---@param host string
+---@param service? integer|string a port, or the name of a service
+---@param options? {family?: "inet"|"inet6"}
+---@return table[]?
+---@return string? message
+---@return string? code
+function saros.resolve(host, service, options) end
+
 ---Connects.
 ---@async
 ---@param address saros.address
