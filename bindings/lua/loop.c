@@ -411,6 +411,7 @@ static int loop_gc(lua_State *L) {
     for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) {
         saros_stream_forget_buffer(stream);
         if (stream->closing != NULL) saros_abandon(rt->loop, &stream->close);
+        saros_stream_drop_layer(stream);
     }
     saros_clocks_close(rt);
     free_lists(rt);

@@ -38,6 +38,7 @@ static void unlink_stream(saros_stream *stream) {
 }
 
 static void end_stream(saros_stream *stream) {
+    if (stream->layer != NULL) stream->layer->closing(stream);
     saros_stream_forget_buffer(stream);
     saros_wake_all(&stream->writers, SAROS_ECLOSED);
     stream->reader = stream->writer = NULL;
@@ -64,14 +65,22 @@ static void close_told(saros_loop *loop, saros_op *op, int64_t result) {
     saros_stream *stream = (saros_stream *)((char *)op - offsetof(saros_stream, close));
     saros_rt     *rt = stream->closing;
     (void)loop, (void)result;
+    saros_stream_drop_layer(stream);
     unlink_stream(stream);
     saros_drop(rt, stream);
+}
+
+void saros_stream_drop_layer(saros_stream *stream) {
+    saros_layer *layer = stream->layer;
+    stream->layer = NULL;
+    if (layer != NULL) layer->free(layer, (stream->rt != NULL ? stream->rt : stream->closing)->loop);
 }
 
 void saros_stream_abandon(saros_stream *stream) {
     saros_loop *loop = (stream->rt != NULL ? stream->rt : stream->closing)->loop;
     if (stream->rt != NULL) begin_close(stream);
     saros_abandon(loop, &stream->close);
+    saros_stream_drop_layer(stream);
     unlink_stream(stream);
 }
 

@@ -6,6 +6,21 @@
 
 #include "bindings/lua/tasks/task.h"
 
+/* What stands between a stream's bytes and its handle's, as TLS does. It begins with these; each is given its stream. */
+typedef struct saros_layer saros_layer;
+struct saros_layer {
+    /* In place of a lent RECV: begins something that is told to task->op. NULL: that RECV it is. */
+    void (*receive)(saros_stream *stream, saros_task *task);
+    /* What it was told; bytes of a lent RECV are still there. To be said of it: saros_stream_feed, ended, or error. */
+    void (*received)(saros_stream *stream, int64_t result);
+    /* As saros_submit_now(&task->op), which is a SEND or a SHUTDOWN: true: done, with task->op.result; false: it will be
+     * told. Takes as many of the bytes as it likes; they are its own from now on. */
+    bool (*send)(saros_stream *stream, saros_task *task);
+    const char *(*why)(const saros_stream *stream, int code); /* the error in words */
+    void (*closing)(saros_stream *stream);                    /* its close begins: wakes who waits for the layer */
+    void (*free)(saros_layer *layer, saros_loop *loop);       /* nothing of it may fly any more */
+};
+
 /* Linked into its loop's list until it is closed. */
 struct saros_stream {
     saros_handle  handle;
@@ -15,6 +30,7 @@ struct saros_stream {
     saros_op      close;
     saros_task   *reader, *writer;
     saros_waiter *writers; /* who wants to write next, in order */
+    saros_layer  *layer;   /* NULL: its bytes are the handle's */
     const char   *at;      /* what was received and not yet read: in data, or lent, … */
     size_t        left;
     size_t        taken; /* before `at`: read by the call that runs, and given back if it is cancelled */
@@ -26,9 +42,19 @@ struct saros_stream {
     bool          lent, ended; /* lent: `at` is the loop's scratch buffer, until the reader suspends or returns */
 };
 
-saros_stream         *saros_check_stream(lua_State *L); /* argument 1 */
-int                   saros_closed(lua_State *L);       /* nil, "closed", "ECLOSED" */
-void                  saros_stream_forget_buffer(saros_stream *stream);
+saros_stream *saros_check_stream(lua_State *L); /* argument 1 */
+int           saros_closed(lua_State *L);       /* nil, "closed", "ECLOSED" */
+void          saros_stream_forget_buffer(saros_stream *stream);
+bool          saros_stream_feed(saros_stream *stream, const char *bytes, size_t size); /* false: no memory */
+void          saros_stream_drop_layer(saros_stream *stream);                           /* it has closed */
+/* The stream's error in words; its layer may know more than the code says. */
+static inline const char *saros_stream_why(const saros_stream *stream, int code) {
+    return stream->layer != NULL ? stream->layer->why(stream, code) : saros_error_text(code);
+}
+/* As saros_submit_now: of a SEND or a SHUTDOWN on the stream. */
+static inline bool saros_stream_send(saros_stream *stream, saros_task *task) {
+    return stream->layer != NULL ? stream->layer->send(stream, task) : saros_submit_now(task->rt->loop, &task->op);
+}
 void                  saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
 void                  saros_stream_pass_on(saros_stream     *stream,
                                            const saros_task *task); /* the task does not write any more: the next */

@@ -45,8 +45,8 @@ static bool own(saros_stream *stream, size_t more) {
     return true;
 }
 
-/* What the loop has lent us joins the window. */
-static bool feed(saros_stream *stream, const char *bytes, size_t size) {
+/* What we are lent, by the loop or a layer, until the reader suspends or returns, joins the window. */
+bool saros_stream_feed(saros_stream *stream, const char *bytes, size_t size) {
     if (stream->left + stream->taken == 0) {
         stream->at = bytes;
         stream->left = size;
@@ -266,7 +266,7 @@ static int pump(lua_State *L, saros_stream *stream, saros_task *task, lua_KConte
     int pushed = attempt(L, stream, &ctx);
     if (pushed == MORE && stream->error < 0) {
         give_back(stream);
-        pushed = saros_fail(L, stream->error, "read: %s", saros_error_text(stream->error));
+        pushed = saros_fail(L, stream->error, "read: %s", saros_stream_why(stream, stream->error));
     }
     bool too_late = pushed == MORE && !at_hand && saros_is_cancelled(task); /* for the receive that has just ended */
     if (too_late) give_back(stream);
@@ -275,11 +275,23 @@ static int pump(lua_State *L, saros_stream *stream, saros_task *task, lua_KConte
     if (too_late) return saros_raise_cancelled(L, task);
     if (pushed != MORE) return at_hand ? saros_answer(L, task, pushed) : pushed;
     stream->reader = task;
-    task->op.kind = SAROS_OP_RECV;
-    task->op.handle = &stream->handle;
-    task->op.buffer = NULL; /* lent */
-    saros_submit(task->rt->loop, &task->op);
+    if (stream->layer != NULL && stream->layer->receive != NULL) {
+        stream->layer->receive(stream, task);
+    } else {
+        task->op.kind = SAROS_OP_RECV;
+        task->op.handle = &stream->handle;
+        task->op.buffer = NULL; /* lent */
+        saros_submit(task->rt->loop, &task->op);
+    }
     return saros_suspend(L, task, ctx, received);
+}
+
+/* Something has come, or the end, or an error. */
+static void arrive(saros_stream *stream, int64_t result) {
+    if (stream->layer != NULL) stream->layer->received(stream, result);
+    else if (result == 0) stream->ended = true;
+    else if (result < 0) stream->error = (int)result;
+    else if (!saros_stream_feed(stream, saros_lent(stream->rt->loop), (size_t)result)) stream->error = SAROS_ENOMEM;
 }
 
 static int received(lua_State *L, int status, lua_KContext ctx) {
@@ -294,12 +306,8 @@ static int received(lua_State *L, int status, lua_KContext ctx) {
         saros_resumed(L, &result);
         return saros_closed(L);
     }
-    if (result == 0) stream->ended = true;
-    else if (result < 0) stream->error = (int)result;
-    else if (!feed(stream, saros_lent(task->rt->loop), (size_t)result)) {
-        stream->error = SAROS_ENOMEM;
-        return luaL_error(L, "stream: not enough memory for what was received");
-    }
+    arrive(stream, result);
+    if (stream->error == SAROS_ENOMEM) return luaL_error(L, "stream: not enough memory for what was received");
     return pump(L, stream, task, ctx, false);
 }
 
@@ -310,9 +318,9 @@ void saros_streams_forget(saros_task *task) {
         int64_t got = task->op.result;
         stream->reader = NULL;
         give_back(stream);
-        if (got == 0) stream->ended = true;
-        if (got <= 0) continue;
-        if (feed(stream, saros_lent(task->rt->loop), (size_t)got) && (!stream->lent || own(stream, 0))) continue;
+        if (got < 0) continue;
+        arrive(stream, got);
+        if (stream->error != SAROS_ENOMEM && (!stream->lent || own(stream, 0))) continue;
         stream->error = SAROS_ENOMEM;
         stream->left = stream->taken = 0;
     }

@@ -25,7 +25,7 @@ static int fail_write(lua_State *L, saros_stream *stream, saros_task *task, int 
     if (code == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (stream->rt == NULL) code = SAROS_ECLOSED;
     if (code == SAROS_ECLOSED) saros_closed(L);
-    else saros_fail(L, code, "write: %s", saros_error_text(code));
+    else saros_fail(L, code, "write: %s", saros_stream_why(stream, code));
     lua_pushinteger(L, (lua_Integer)sent);
     return 4;
 }
@@ -43,7 +43,7 @@ static int send_rest(lua_State *L, saros_stream *stream, saros_task *task, size_
         task->op.handle = &stream->handle;
         task->op.data = data + sent;
         task->op.size = size - sent;
-        if (!saros_submit_now(task->rt->loop, &task->op)) {
+        if (!saros_stream_send(stream, task)) {
             lua_pushvalue(L, 2);
             lua_setiuservalue(L, 1, 1);
             return saros_suspend(L, task, (lua_KContext)sent, write_k);
@@ -73,7 +73,7 @@ static int write_k(lua_State *L, int status, lua_KContext ctx) {
 static int shut(lua_State *L, saros_stream *stream, saros_task *task) {
     task->op.kind = SAROS_OP_SHUTDOWN;
     task->op.handle = &stream->handle;
-    if (!saros_submit_now(task->rt->loop, &task->op)) return saros_suspend(L, task, 0, shutdown_k);
+    if (!saros_stream_send(stream, task)) return saros_suspend(L, task, 0, shutdown_k);
     return shutdown_k(L, LUA_OK, 0);
 }
 
@@ -85,7 +85,7 @@ static int shutdown_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream_pass_on(stream, task);
     if (code == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (code == SAROS_ECLOSED) return saros_closed(L);
-    if (code < 0) return saros_fail(L, code, "shutdown: %s", saros_error_text(code));
+    if (code < 0) return saros_fail(L, code, "shutdown: %s", saros_stream_why(stream, code));
     lua_settop(L, 1);
     return 1;
 }
