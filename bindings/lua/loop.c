@@ -409,7 +409,7 @@ static int loop_gc(lua_State *L) {
     saros_generators_end(rt, false);
     while (rt->lost != NULL) saros_lost_drop(rt->lost);
     for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) {
-        saros_stream_forget_buffer(stream);
+        saros_window_forget(rt->loop, &stream->window);
         if (stream->closing != NULL) saros_abandon(rt->loop, &stream->close);
         saros_stream_drop_layer(stream);
     }

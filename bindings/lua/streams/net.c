@@ -17,8 +17,8 @@ static void close_told(saros_loop *loop, saros_op *op, int64_t result);
 static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit) {
     saros_stream *stream = saros_new(L, rt->lua, type, sizeof *stream, 1); /* value 1: the string that is being sent */
     stream->handle.os = SAROS_NO_HANDLE;
-    stream->line_limit = line_limit;
-    stream->all_limit = all_limit;
+    stream->window.line_limit = line_limit;
+    stream->window.all_limit = all_limit;
     stream->rt = rt;
     stream->next = rt->streams;
     if (rt->streams != NULL) rt->streams->prev = stream;
@@ -39,7 +39,7 @@ static void unlink_stream(saros_stream *stream) {
 
 static void end_stream(saros_stream *stream) {
     if (stream->layer != NULL) stream->layer->closing(stream);
-    saros_stream_forget_buffer(stream);
+    saros_window_forget(stream->rt->loop, &stream->window);
     saros_wake_all(&stream->writers, SAROS_ECLOSED);
     stream->reader = stream->writer = NULL;
 }
@@ -313,7 +313,8 @@ static int method_accept(lua_State *L) {
     if (listener->rt == NULL) return saros_closed(L);
     if (listener->rt != task->rt) return luaL_error(L, "listener:accept: the listener belongs to another loop");
     lua_settop(L, 1);
-    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM, listener->line_limit, listener->all_limit);
+    saros_stream *stream =
+        stream_new(L, task->rt, SAROS_T_STREAM, listener->window.line_limit, listener->window.all_limit);
     if (L != task->co) { /* this coroutine may be closed, and collected, while the driver writes to the stream */
         lua_pushvalue(L, 2);
         saros_anchor(L, task->rt, stream);

@@ -4,6 +4,7 @@
 #ifndef SAROS_STREAM_H
 #define SAROS_STREAM_H
 
+#include "bindings/lua/streams/window.h"
 #include "bindings/lua/tasks/task.h"
 
 /* What stands between a stream's bytes and its handle's, as TLS does. It begins with these; each is given its stream. */
@@ -31,22 +32,17 @@ struct saros_stream {
     saros_task   *reader, *writer;
     saros_waiter *writers; /* who wants to write next, in order */
     saros_layer  *layer;   /* NULL: its bytes are the handle's */
-    const char   *at;      /* what was received and not yet read: in data, or lent, … */
-    size_t        left;
-    size_t        taken; /* before `at`: read by the call that runs, and given back if it is cancelled */
-    char         *data;  /* the stream's own buffer; NULL while it needs none */
-    size_t        room;
-    size_t        scanned; /* bytes of it that have no delimiter in them */
-    size_t        line_limit, all_limit;
-    int           error;       /* the receive that failed */
-    bool          lent, ended; /* lent: `at` is the loop's scratch buffer, until the reader suspends or returns */
+    saros_window  window;  /* what was received and not yet read; lent until the reader suspends or returns */
+    int           error;   /* the receive that failed */
 };
 
-saros_stream *saros_check_stream(lua_State *L); /* argument 1 */
-int           saros_closed(lua_State *L);       /* nil, "closed", "ECLOSED" */
-void          saros_stream_forget_buffer(saros_stream *stream);
-bool          saros_stream_feed(saros_stream *stream, const char *bytes, size_t size); /* false: no memory */
-void          saros_stream_drop_layer(saros_stream *stream);                           /* it has closed */
+saros_stream *saros_check_stream(lua_State *L);              /* argument 1 */
+int           saros_closed(lua_State *L);                    /* nil, "closed", "ECLOSED" */
+void          saros_stream_drop_layer(saros_stream *stream); /* it has closed */
+/* What we are lent, by the loop or a layer, until the reader suspends or returns, joins the window. False: no memory. */
+static inline bool saros_stream_feed(saros_stream *stream, const char *bytes, size_t size) {
+    return saros_window_feed(stream->rt->loop, &stream->window, bytes, size);
+}
 /* The stream's error in words; its layer may know more than the code says. */
 static inline const char *saros_stream_why(const saros_stream *stream, int code) {
     return stream->layer != NULL ? stream->layer->why(stream, code) : saros_error_text(code);
