@@ -122,6 +122,7 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
     saros_service_close(rt);
     saros_calls_cancel(rt);
     saros_debug_end(rt);
+    saros_signals_close(rt);
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);
     saros_scopes_free(rt);
     saros_abandon(loop, &rt->suspicion);

@@ -233,7 +233,14 @@ static const char *const lazy[][2] = {{"serve", "serve"},
                                       {"_owner", "owner"},
                                       {"_connect_name", "connect_name"},
                                       {"_options", "options"},
+                                      {"signal", "signal"},
                                       {NULL, NULL}};
+
+/* What these stand on: functions in C, that come into the module with the first of them. */
+static const struct {
+    const char *key;
+    void (*open)(lua_State *L);
+} native[] = {{"_signal_open", saros_open_signal}};
 
 /* __index of the module: parts written in Lua are compiled when they are first asked for. */
 static int load_part(lua_State *L) {
@@ -242,6 +249,14 @@ static int load_part(lua_State *L) {
         saros_sim_open(L);
         lua_pushvalue(L, -1);
         lua_setfield(L, 1, key);
+        return 1;
+    }
+    for (size_t i = 0; i < sizeof native / sizeof *native; i++) {
+        if (strcmp(native[i].key, key) != 0) continue;
+        lua_pushvalue(L, 1);
+        native[i].open(L); /* into the table on top */
+        lua_pushvalue(L, 2);
+        lua_rawget(L, 1);
         return 1;
     }
     for (size_t i = 0; lazy[i][0] != NULL; i++) {

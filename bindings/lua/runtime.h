@@ -24,6 +24,7 @@ typedef struct saros_gen     saros_gen;
 typedef struct saros_service saros_service;
 typedef struct saros_job     saros_job;
 typedef struct saros_lost    saros_lost;
+typedef struct saros_source  saros_source;
 
 /* The kinds of userdata, by the index of their metatable. */
 enum saros_type {
@@ -59,6 +60,7 @@ enum saros_type {
     SAROS_T_TUNNEL,
     SAROS_T_GENERATOR,
     SAROS_T_LOOKUP,
+    SAROS_T_SIGNALS,
     SAROS_TYPES
 };
 
@@ -151,6 +153,7 @@ struct saros_rt {
     uint64_t       steps;                      /* of the host's */
     saros_service *service;                    /* NULL: nobody has needed it yet */
     saros_job     *jobs;                       /* that it has */
+    saros_source  *signals;                    /* those that are open */
     saros_world   *world;                      /* NULL: the system's */
     saros_guest    guest;                      /* an attached one's place on its loop */
     int            self, tables[SAROS_TABLES]; /* in the registry: the userdata; what it keeps alive */
@@ -266,6 +269,11 @@ void saros_push_deadlock(lua_State *L, saros_rt *rt);          /* what to say wh
 
 void saros_service_close(saros_rt *rt); /* its loop closes, and no task lives; waits for what cannot be ended */
 
+/* ---- services/signal.c ---------------------------------------------------------------------------------------- */
+
+void saros_signals_close(saros_rt *rt);              /* its loop closes */
+bool saros_signals_open(const saros_source *source); /* NULL: no */
+
 /* ---- time.c, error.c ------------------------------------------------------------------------------------------ */
 
 void saros_stepping(saros_rt *rt);                              /* its host is about to step it */
@@ -301,6 +309,7 @@ void saros_open_sync(lua_State *L);
 void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);
 void saros_open_names(lua_State *L);
+void saros_open_signal(lua_State *L);
 void saros_open_install(lua_State *L);
 void saros_open_tunnel(lua_State *L);
 void saros_open_coroutine(lua_State *L);

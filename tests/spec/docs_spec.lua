@@ -103,7 +103,7 @@ end
 
 -- All that is ours to be named: C, Lua, what builds and runs it.
 local sources, words = {slurp(root .. "CMakeLists.txt")}, {}
-local rooms = {"tasks", "groups", "generators", "sync", "streams", "look", "host", "saros"}
+local rooms = {"tasks", "groups", "generators", "sync", "streams", "services", "look", "host", "saros"}
 local folders = {"core", "backends", "bindings/lua", "examples"}
 for _, room in ipairs(rooms) do folders[#folders + 1] = "bindings/lua/" .. room end
 for _, folder in ipairs(folders) do

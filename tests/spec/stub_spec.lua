@@ -18,9 +18,19 @@ local function public(set)
    return names
 end
 
+-- What the module loads at first use, as runtime.c lists it.
+local function lazy_names()
+   local file <close> = assert(io.open(root .. "bindings/lua/runtime.c"))
+   local list = file:read("a"):match("lazy%[%]%[2%] = (%b{});")
+   local names = {}
+   for name in list:gmatch('{"([%w_]+)",') do names[#names + 1] = name end
+   assert(#names > 0)
+   return names
+end
+
 -- The types with methods, by name: those of the C side are known to Lua's registry, those written in Lua by an object.
 local function types()
-   for name in pairs(found.classes["saroslib"]) do local _ = saros[name] end -- what is loaded at first use is loaded
+   for _, name in ipairs(lazy_names()) do local _ = saros[name] end -- what is loaded at first use is loaded
    local list = {}
    for _, meta in pairs(debug.getregistry()) do
       local name = type(meta) == "table" and rawget(meta, "__name")
@@ -30,16 +40,6 @@ local function types()
    list["saros.server"] = debug.getmetatable(server)
    server:shutdown(0)
    return list
-end
-
--- What the module loads at first use, as runtime.c lists it.
-local function lazy_names()
-   local file <close> = assert(io.open(root .. "bindings/lua/runtime.c"))
-   local list = file:read("a"):match("lazy%[%]%[2%] = (%b{});")
-   local names = {}
-   for name in list:gmatch('{"([%w_]+)",') do names[#names + 1] = name end
-   assert(#names > 0)
-   return names
 end
 
 -- While the surface grows from several sides, what is new comes into the stub a little later.
@@ -76,6 +76,10 @@ describe("the stub for editors", function()
 
    it("has the functions of saros.sim, and no other", function()
       assert.are.equal("", compare(public(saros.sim), found.classes["saros.simlib"]))
+   end)
+
+   it("has the functions of saros.signal, and no other", function()
+      assert.are.equal("", compare(public(saros.signal), found.classes["saros.signallib"]))
    end)
 
    it("has of saros.coroutine what Lua's own coroutine library lacks", function()

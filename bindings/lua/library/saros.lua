@@ -7,6 +7,7 @@
 
 ---@class saroslib
 ---@field _VERSION string the version, as "0.1.0"
+---@field signal saros.signallib
 local saros = {}
 
 ---Anything that can be awaited: a task, a future, or an object whose metatable has `__await`.
@@ -767,6 +768,41 @@ function Receiver:clone() end
 ---Closes this end; when all receivers are closed sends fail.
 ---@return true
 function Receiver:close() end
+
+-- ---- signals -------------------------------------------------------------------------------------------------------
+
+---@class saros.signallib
+local signal = {}
+
+---A source of signals: `for name in source do … end`.
+---@class saros.signals
+local Signals = {}
+
+---Waits for the first of these signals; its name.
+---@async
+---@param ... string "SIGTERM", "SIGINT", …
+---@return string?
+---@return string? message
+---@return string? code
+function signal.wait(...) end
+
+---Listens to these signals until the source is closed.
+---@param ... string "SIGHUP", …
+---@return saros.signals?
+---@return string? message
+---@return string? code
+function signal.open(...) end
+
+---Waits for a signal, or takes one that has come already; its name.
+---@async
+---@return string?
+---@return string? message
+---@return string? code
+function Signals:wait() end
+
+---Listens no more.
+---@return true
+function Signals:close() end
 
 -- ---- streams -------------------------------------------------------------------------------------------------------
 

@@ -172,8 +172,10 @@ static void tell(lua_State *L, saros_rt *rt, int index) {
     saros_stream *stream = saros_test(L, rt->lua, index, SAROS_T_LISTENER);
     const char   *kind = stream != NULL ? "listener" : "stream";
     if (stream == NULL) stream = saros_test(L, rt->lua, index, SAROS_T_STREAM);
+    bool signals = saros_signals_open(saros_test(L, rt->lua, index, SAROS_T_SIGNALS));
+    if (signals) kind = "source of signals";
     int top = lua_gettop(L);
-    if (stream != NULL && stream->rt != NULL) {
+    if (signals || (stream != NULL && stream->rt != NULL)) {
         lua_pushfstring(L, "a %s that was opened at %s was never closed", kind, place);
         saros_report(rt->loop, lua_tostring(L, -1));
     } else if (self != NULL && self->rt != NULL) {
