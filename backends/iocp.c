@@ -148,14 +148,15 @@ static int call_accept(iocp_driver *self, block *b, DWORD *moved) {
 }
 
 static int call_connect(iocp_driver *self, block *b, DWORD *moved) {
-    saros_sockaddr to, any = {0};
-    int            size = saros_to_sockaddr(b->op->address, &to);
-    if (to.any.sa_family == AF_UNIX) return SAROS_EAFNOSUPPORT;
+    saros_sockaddr       to, ours;
+    saros_address        any = {.family = b->op->address->family}; /* ConnectEx, unlike connect, wants a bound socket */
+    int                  size = saros_to_sockaddr(b->op->address, &to);
+    const saros_address *from = saros_connects_from(b->op) != NULL ? saros_connects_from(b->op) : &any;
+    if (any.family == SAROS_UNIX || from->family != any.family) return SAROS_EAFNOSUPPORT;
     int error = open_fresh(self, b, to.any.sa_family);
     if (error < 0) return error;
     b->on = (SOCKET)b->fresh;
-    any.any.sa_family = to.any.sa_family; /* ConnectEx, unlike connect, wants a bound socket */
-    if (bind(b->on, &any.any, size) != 0) return WSAGetLastError();
+    if (bind(b->on, &ours.any, saros_to_sockaddr(from, &ours)) != 0) return WSAGetLastError();
     return self->connect(b->on, &to.any, size, NULL, 0, moved, &b->overlapped) ? 0 : WSAGetLastError();
 }
 
@@ -279,6 +280,7 @@ static void iocp_submit(void *driver, saros_op *op) {
     case SAROS_OP_LISTEN: result = listen_at(self, handle, op->address, op->size); break;
     case SAROS_OP_SHUTDOWN: result = saros_try_shutdown(handle->os); break;
     case SAROS_OP_NAME: result = saros_try_name(handle->os, op->size == 1, op->address); break;
+    case SAROS_OP_OPTION: result = saros_try_option(handle->os, op->setting, op->size == 1); break;
     case SAROS_OP_CLOSE: discard(&handle->os); break;
     default: result = SAROS_ENOSYS;
     }

@@ -67,27 +67,38 @@ static int listen_on(int *fd, saros_address *address, size_t backlog) {
     if (error < 0) return error;
     /* Without SO_REUSEADDR a restarted server fails for as long as old connections linger (TIME_WAIT). */
     if (address->family != SAROS_UNIX) setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (address->bind & SAROS_REUSE_PORT) setsockopt(*fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (address->family == SAROS_INET6) setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6);
     if (bind(*fd, &name.any, size) < 0 || listen(*fd, backlog > 0 ? (int)backlog : SOMAXCONN) < 0)
         return discard(fd, failed());
-    bool dual = address->dual;
+    saros_address asked = *address;
     error = saros_try_name(*fd, false, address);
-    address->dual = dual;
+    address->dual = asked.dual;
+    address->bind = asked.bind;
     return error < 0 ? discard(fd, error) : 0;
 }
 
 int saros_try_listen(int *fd, saros_address *address, size_t backlog) {
     int error = listen_on(fd, address, backlog);
     if (!address->dual || (error != SAROS_EAFNOSUPPORT && error != SAROS_EADDRNOTAVAIL)) return error;
-    *address = (saros_address){.family = SAROS_INET, .port = address->port}; /* IPv6 is switched off here */
+    /* IPv6 is switched off here */
+    *address = (saros_address){.family = SAROS_INET, .port = address->port, .bind = address->bind};
     return listen_on(fd, address, backlog);
 }
 
-int saros_try_connect(int *fd, const saros_address *address) {
+static int bind_to(int fd, const saros_address *address) {
+    saros_sockaddr name;
+    socklen_t      size = saros_to_sockaddr(address, &name);
+    return bind(fd, &name.any, size) < 0 ? failed() : 0;
+}
+
+int saros_try_connect(int *fd, const saros_address *address, const saros_address *from) {
     saros_sockaddr name;
     socklen_t      size = saros_to_sockaddr(address, &name);
     int            error = saros_try_socket(name.any.sa_family, fd);
     if (error < 0) return error;
+    if (from != NULL && (error = from->family != address->family ? SAROS_EAFNOSUPPORT : bind_to(*fd, from)) < 0)
+        return discard(fd, error);
     if (connect(*fd, &name.any, size) == 0) return 0;
     /* An interrupted connect goes on by itself (POSIX connect, EINTR): it is under way like EINPROGRESS. */
     if (errno == EINPROGRESS || errno == EINTR) return SAROS_EAGAIN;

@@ -121,7 +121,7 @@ static int opened(saros_reactor *self, saros_handle *handle, int error, bool lis
 }
 
 static int begin_connect(saros_reactor *self, saros_op *op) {
-    int error = saros_try_connect(&op->handle->os, op->address);
+    int error = saros_try_connect(&op->handle->os, op->address, saros_connects_from(op));
     return error == SAROS_EAGAIN ? error : opened(self, op->handle, error, false);
 }
 
@@ -143,6 +143,7 @@ static int64_t attempt(saros_reactor *self, saros_op *op, bool first) {
     case SAROS_OP_LISTEN: return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
     case SAROS_OP_SHUTDOWN: return saros_try_shutdown(handle->os);
     case SAROS_OP_NAME: return saros_try_name(handle->os, op->size == 1, op->address);
+    case SAROS_OP_OPTION: return saros_try_option(handle->os, op->setting, op->size == 1);
     case SAROS_OP_CLOSE: close_handle(self, handle); return 0;
     default: return SAROS_ENOSYS;
     }

@@ -68,8 +68,9 @@ static void close_handle(sim_driver *self, saros_handle *handle) {
 static int begin(sim_driver *self, saros_op *op) {
     saros_socket *made = NULL;
     op->handle->word = 0;
-    int error = op->kind == SAROS_OP_LISTEN ? saros_net_listen(&self->net, &made, op->address, op->size)
-                                            : saros_net_connect(&self->net, &made, op->address);
+    int error = op->kind == SAROS_OP_LISTEN
+                    ? saros_net_listen(&self->net, &made, op->address, op->size)
+                    : saros_net_connect(&self->net, &made, op->address, op->size == 1 ? &op->address[1] : NULL);
     if (made != NULL) own(op->handle, made);
     return error;
 }
@@ -104,6 +105,7 @@ static int64_t attempt(sim_driver *self, saros_op *op) {
     case SAROS_OP_SEND: return saros_net_send(net, socket, op->data, op->size);
     case SAROS_OP_SHUTDOWN: return saros_net_shutdown(net, socket);
     case SAROS_OP_NAME: return saros_net_name(socket, op->size == 1, op->address);
+    case SAROS_OP_OPTION: return saros_net_option(socket, op->setting, op->size == 1);
     case SAROS_OP_CLOSE: close_handle(self, op->handle); return 0;
     default: return SAROS_ENOSYS;
     }
@@ -122,7 +124,8 @@ static void give_up(sim_driver *self, saros_op *op) {
 
 /* Is it done later? A listener and a name are there at once with every kernel: the layer above counts on it. */
 static bool is_for_later(const sim_driver *self, const saros_op *op) {
-    bool at_once = op->kind == SAROS_OP_LISTEN || op->kind == SAROS_OP_NAME || op->kind > SAROS_OP_CLOSE;
+    bool at_once = op->kind == SAROS_OP_LISTEN || op->kind == SAROS_OP_NAME || op->kind == SAROS_OP_OPTION ||
+                   op->kind > SAROS_OP_CLOSE;
     return self->net.completion && !at_once && op->handle->word != 0; /* nothing is left of a connect that failed */
 }
 

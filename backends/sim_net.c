@@ -94,6 +94,9 @@ static saros_socket *make_socket(saros_net *net, const saros_address *name, uint
     if (socket == NULL) return NULL;
     *socket = (saros_socket){.name = *name, .host = host, .other = host, .listener = listener, .next = *list};
     socket->id = ++net->ids;
+    socket->options[SAROS_OPTION_NODELAY] = 1;
+    socket->options[SAROS_OPTION_LINGER] = -1;
+    socket->options[SAROS_OPTION_TTL] = 64;
     if (*list != NULL) (*list)->prev = socket;
     *list = socket;
     net->count++;
@@ -141,44 +144,6 @@ void saros_net_free(saros_net *net) {
     while (net->listeners != NULL) free_socket(net, net->listeners);
     saros_realloc(net->loop, net->changed, net->changes_room * sizeof *net->changed, 0); /* NOLINT */
     saros_realloc(net->loop, net->segments, net->segments_room * sizeof *net->segments, 0);
-}
-
-/* ---- addresses ------------------------------------------------------------------------------------------------ */
-
-static bool is_zero(const saros_address *address) {
-    static const uint8_t zero[16];
-    return memcmp(address->at.ip, zero, address->family == SAROS_INET ? 4 : 16) == 0;
-}
-
-static bool is_loopback(const saros_address *address) {
-    const uint8_t *ip = address->at.ip;
-    return address->family == SAROS_INET ? ip[0] == 127 : ip[0] == 0; /* of the IPv6 ones that are anybody's: ::1 */
-}
-
-/* Does a listener at `name` get what is sent to `address`? Their ports are the same. */
-static bool hears(const saros_address *name, const saros_address *address) {
-    if (name->family == SAROS_UNIX || address->family == SAROS_UNIX)
-        return name->family == address->family && name->length == address->length &&
-               memcmp(name->at.path, address->at.path, name->length) == 0;
-    if (name->family != address->family) return name->dual && is_zero(name);
-    return is_zero(name) || memcmp(name->at.ip, address->at.ip, name->family == SAROS_INET ? 4 : 16) == 0;
-}
-
-static saros_socket *listener_at(const saros_net *net, uint32_t host, const saros_address *address, bool either) {
-    for (saros_socket *socket = net->listeners; socket != NULL; socket = socket->next)
-        if (socket->name.port == address->port && !socket->closed && socket->host == host &&
-            (hears(&socket->name, address) || (either && hears(address, &socket->name))))
-            return socket;
-    return NULL;
-}
-
-/* A port that nobody listens on; always the next one, so that a run is like the other. 0: there is none. */
-static uint16_t free_port(saros_net *net, uint32_t host, saros_address address) {
-    for (int i = FIRST_PORT; i <= UINT16_MAX; i++) {
-        address.port = (uint16_t)(FIRST_PORT + net->port++ % (UINT16_MAX - FIRST_PORT + 1));
-        if (listener_at(net, host, &address, true) == NULL) return address.port;
-    }
-    return 0;
 }
 
 /* ---- on the way ----------------------------------------------------------------------------------------------- */
@@ -230,7 +195,7 @@ static void repeat(saros_net *net, saros_segment segment) {
 
 /* A SYN: the listener that it is for makes the other end, which waits to be accepted. False: no room, try again. */
 static bool knock(saros_net *net, saros_socket *client) {
-    saros_socket *listener = listener_at(net, client->other, &client->target, false), *server;
+    saros_socket *listener = saros_net_listener(net, client->other, &client->target), *server;
     if (client->closed) return true;
     if (listener == NULL || saros_world_fault(net, SAROS_FAULT_REFUSED)) {
         doom(net, client, SAROS_ECONNREFUSED);
@@ -297,15 +262,11 @@ static void deliver_near(saros_net *net, const saros_socket *socket) {
 /* ---- the calls: beginning and ending -------------------------------------------------------------------------- */
 
 int saros_net_listen(saros_net *net, saros_socket **made, saros_address *address, size_t backlog) {
-    uint32_t host = saros_world_whose(net, net->here, address);
-    if (host == SAROS_SIM_ANY) return SAROS_EADDRNOTAVAIL;
-    uint16_t port = address->port;
-    if (address->family != SAROS_UNIX && port == 0) port = free_port(net, host, *address);
-    else if (listener_at(net, host, address, true) != NULL) return SAROS_EADDRINUSE;
-    if (address->family != SAROS_UNIX && port == 0) return SAROS_EADDRINUSE;
+    uint32_t host;
+    int      error = saros_net_bind(net, address, &host);
+    if (error < 0) return error;
     saros_socket *socket = make_socket(net, address, host, true);
     if (socket == NULL) return SAROS_ENOMEM;
-    socket->name.port = address->port = port;
     socket->most = backlog == 0 || backlog > BACKLOG ? BACKLOG : (uint32_t)backlog;
     *made = socket;
     return 0;
@@ -323,37 +284,18 @@ int saros_net_accept(saros_net *net, saros_socket *listener, saros_socket **acce
     return 0;
 }
 
-/* Who connects: an address of its own, of the kind of the target's. Both are in full from here on. */
-static int source(saros_net *net, saros_address *target, saros_address *name, uint32_t *other) {
-    if (is_zero(target)) { /* as Linux takes it: here */
-        *target = (saros_address){.family = target->family, .port = target->port};
-        target->at.ip[target->family == SAROS_INET ? 3 : 15] = 1;
-        if (target->family == SAROS_INET) target->at.ip[0] = 127;
-    }
-    target->dual = false;
-    *other = saros_world_whose(net, net->here, target);
-    if (*other == SAROS_SIM_ANY) return SAROS_EHOSTUNREACH;
-    saros_world_address(net->here, target->family, name);
-    if (is_loopback(target)) {
-        *name = *target;
-        if (target->family == SAROS_INET) memcpy(name->at.ip, "\x7f\0\0\1", 4); /* also to 127.0.0.2: as Linux does */
-    }
-    name->port = free_port(net, net->here, *name);
-    return name->port > 0 ? 0 : SAROS_EADDRNOTAVAIL;
-}
-
 /* Why a Unix socket cannot be connected to, or 0; a full queue is as Linux has it without waiting: connect(2), EAGAIN. */
-static int unreachable(const saros_net *net, const saros_address *target) {
-    const saros_socket *listener = listener_at(net, net->here, target, false);
+static int unreachable(saros_net *net, const saros_address *target) {
+    const saros_socket *listener = saros_net_listener(net, net->here, target);
     if (listener == NULL) return target->at.path[0] == 0 ? SAROS_ECONNREFUSED : SAROS_ENOENT;
     return listener->queued == listener->most ? SAROS_ECONNREFUSED : 0;
 }
 
-int saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address) {
+int saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address, const saros_address *from) {
     saros_address target = *address, name = {.family = address->family};
     bool          near = address->family == SAROS_UNIX;
     uint32_t      other = net->here;
-    int           error = near ? unreachable(net, &target) : source(net, &target, &name, &other);
+    int           error = near ? unreachable(net, &target) : saros_net_source(net, &target, from, &name, &other);
     if (error < 0) return error;
     saros_socket *client = make_socket(net, &name, net->here, false);
     if (client == NULL) return SAROS_ENOMEM;
@@ -368,6 +310,15 @@ int saros_net_connect(saros_net *net, saros_socket **made, const saros_address *
 }
 
 int saros_net_connected(saros_socket *socket) { return socket->connecting ? SAROS_EAGAIN : told_once(socket); }
+
+int saros_net_option(saros_socket *socket, saros_setting *setting, bool ask) {
+    bool near = is_near(socket);
+    if (near && (setting->option <= SAROS_OPTION_KEEPALIVE_COUNT || setting->option == SAROS_OPTION_TTL))
+        return SAROS_EOPNOTSUPP;
+    if (ask) setting->value = socket->options[setting->option];
+    else socket->options[setting->option] = setting->value;
+    return 0;
+}
 
 int saros_net_name(const saros_socket *socket, bool peer, saros_address *address) {
     if (peer && socket->listener) return SAROS_ENOTCONN;
@@ -396,7 +347,7 @@ void saros_net_close(saros_net *net, saros_socket *socket) {
         behind = queued->behind;
         drop(net, queued, true);
     }
-    drop(net, socket, false);
+    drop(net, socket, socket->options[SAROS_OPTION_LINGER] == 0);
 }
 
 void saros_net_reset(saros_net *net, saros_socket *socket) { drop(net, socket, true); }

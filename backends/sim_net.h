@@ -52,6 +52,7 @@ struct saros_socket {
     uint32_t      changed;      /* place in saros_net.changed, from 1; 0: not there */
     uint32_t      on_the_way;   /* segments to this socket */
     uint32_t      id;
+    int           options[SAROS_OPTION_KINDS];
     char         *bytes; /* NULL as long as nothing was sent to it */
     uint64_t      taken, arrived, sent;
     saros_time    latest; /* when the last segment to it arrives: none overtakes another */
@@ -116,13 +117,14 @@ typedef struct saros_net {
 int saros_net_listen(saros_net *net, saros_socket **made, saros_address *address, size_t backlog);
 int saros_net_accept(saros_net *net, saros_socket *listener, saros_socket **accepted);
 /* 0: it is under way; saros_net_connected tells how far: 0, an error, or SAROS_EAGAIN. */
-int     saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address);
+int     saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address, const saros_address *from);
 int     saros_net_connected(saros_socket *socket);
 bool    saros_net_readable(const saros_socket *socket);
 int64_t saros_net_recv(saros_net *net, saros_socket *socket, void *buffer, size_t size);
 int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, size_t size);
 int     saros_net_shutdown(saros_net *net, saros_socket *socket);
 int     saros_net_name(const saros_socket *socket, bool peer, saros_address *address);
+int     saros_net_option(saros_socket *socket, saros_setting *setting, bool ask);
 void    saros_net_close(saros_net *net, saros_socket *socket);
 /* Closes so that the peer sees a reset. */
 void saros_net_reset(saros_net *net, saros_socket *socket);
@@ -134,6 +136,17 @@ saros_time saros_net_next(const saros_net *net);
 /* Delivers what has arrived by now. */
 void saros_net_deliver(saros_net *net);
 void saros_net_free(saros_net *net);
+
+/* ---- sim_address.c -------------------------------------------------------------------------------------------- */
+
+/* The host whose address it is to listen at, for the current one; or SAROS_SIM_ANY. Fills in a port where there is none. */
+int saros_net_bind(saros_net *net, saros_address *address, uint32_t *host);
+/* Who listens there; of several that share the port, one by chance. NULL: nobody. */
+saros_socket *saros_net_listener(saros_net *net, uint32_t host, const saros_address *address);
+/* Who connects: an address of its own, of the kind of the target's, or `from`, and whose the target is. Target and name are
+ * in full from here on. */
+int saros_net_source(saros_net *net, saros_address *target, const saros_address *from, saros_address *name,
+                     uint32_t *other);
 
 /* ---- sim_world.c ---------------------------------------------------------------------------------------------- */
 

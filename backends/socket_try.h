@@ -16,12 +16,19 @@ int64_t saros_try_send(saros_os_handle fd, const void *data, size_t size); /* by
 int     saros_try_socket(int family, saros_os_handle *fd); /* AF_…; for who connects or accepts by other means */
 int     saros_try_accept(saros_os_handle fd, saros_os_handle *accepted);
 int     saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog);
-/* SAROS_EAGAIN: under way; wait for writable, then ask saros_try_connected how it went. */
-int  saros_try_connect(saros_os_handle *fd, const saros_address *address);
+/* from: where it is to bind first, or NULL. SAROS_EAGAIN: under way; wait for writable, then ask saros_try_connected how
+ * it went. */
+int  saros_try_connect(saros_os_handle *fd, const saros_address *address, const saros_address *from);
 int  saros_try_connected(saros_os_handle fd);
 int  saros_try_shutdown(saros_os_handle fd);
 int  saros_try_name(saros_os_handle fd, bool peer, saros_address *address);
+int  saros_try_option(saros_os_handle fd, saros_setting *setting, bool ask); /* socket_option.c */
 void saros_try_close(saros_os_handle fd);
+
+/* Of a CONNECT: where it is to bind first, or NULL. */
+static inline const saros_address *saros_connects_from(const saros_op *op) {
+    return op->size == 1 ? &op->address[1] : NULL;
+}
 
 /* What a readiness driver watches beside its sockets, so that other threads can end its wait. */
 typedef struct saros_waker {

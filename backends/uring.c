@@ -213,12 +213,13 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
     case SAROS_OP_ACCEPT: return more ? accept_one(self, op) : SAROS_EAGAIN;
     case SAROS_OP_CONNECT:
         make_new(handle, op->address->family == SAROS_UNIX);
-        return opened(self, handle, saros_try_connect(&handle->os, op->address), false);
+        return opened(self, handle, saros_try_connect(&handle->os, op->address, saros_connects_from(op)), false);
     case SAROS_OP_LISTEN:
         make_new(handle, op->address->family == SAROS_UNIX);
         return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
     case SAROS_OP_SHUTDOWN: return saros_try_shutdown(handle->os);
     case SAROS_OP_NAME: return saros_try_name(handle->os, op->size == 1, op->address);
+    case SAROS_OP_OPTION: return saros_try_option(handle->os, op->setting, op->size == 1);
     case SAROS_OP_CLOSE:
         if (handle->slot != 0) return SAROS_EAGAIN;
         close_handle(handle);

@@ -55,6 +55,7 @@ static int listen_on(saros_os_handle *fd, saros_address *address, size_t backlog
     int            error = saros_try_socket(name.any.sa_family, fd), queue = backlog > 0 ? (int)backlog : SOMAXCONN;
     if (error < 0) return error;
     SOCKET s = (SOCKET)*fd;
+    if (address->bind & SAROS_REUSE_PORT) return discard(fd, SAROS_ENOSYS); /* SO_REUSEADDR would let anybody in */
     if (address->family != SAROS_UNIX) setsockopt(s, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (const char *)&on, sizeof on);
     if (address->family == SAROS_INET6) setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&only6, sizeof only6);
     if (bind(s, &name.any, size) != 0 || listen(s, queue) != 0) return discard(fd, failed());
@@ -71,10 +72,18 @@ int saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog
     return listen_on(fd, address, backlog);
 }
 
-int saros_try_connect(saros_os_handle *fd, const saros_address *address) {
+static int bind_to(SOCKET s, const saros_address *address) {
+    saros_sockaddr name;
+    int            size = saros_to_sockaddr(address, &name);
+    return bind(s, &name.any, size) != 0 ? failed() : 0;
+}
+
+int saros_try_connect(saros_os_handle *fd, const saros_address *address, const saros_address *from) {
     saros_sockaddr name;
     int            size = saros_to_sockaddr(address, &name), error = saros_try_socket(name.any.sa_family, fd);
     if (error < 0) return error;
+    if (from != NULL && (error = from->family != address->family ? SAROS_EAFNOSUPPORT : bind_to((SOCKET)*fd, from)) < 0)
+        return discard(fd, error);
     if (connect((SOCKET)*fd, &name.any, size) == 0) return 0;
     error = failed();
     return error == SAROS_EAGAIN ? error : discard(fd, error); /* WSAEWOULDBLOCK: under way */

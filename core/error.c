@@ -56,15 +56,17 @@ static int from_other(int number) {
     case 1236: return SAROS_ECONNABORTED;     /* ERROR_CONNECTION_ABORTED */
     case 1450: return SAROS_ENOBUFS;          /* ERROR_NO_SYSTEM_RESOURCES */
     case 10009: return SAROS_EBADF;           /* WSAEBADF */
-    case 10041:                               /* WSAEPROTOTYPE */
-    case 10042: return SAROS_EPROTO;          /* WSAENOPROTOOPT */
+    case 10041: return SAROS_EPROTO;          /* WSAEPROTOTYPE */
+    case 10042: return SAROS_EOPNOTSUPP;      /* WSAENOPROTOOPT */
     case 10044: return SAROS_EPROTONOSUPPORT; /* WSAESOCKTNOSUPPORT */
     case 10091: return SAROS_ENETDOWN;        /* WSASYSNOTREADY */
     default: return SAROS_EUNKNOWN;
     }
 }
 #else
-static int from_other(int number) { return number == EWOULDBLOCK ? SAROS_EAGAIN : SAROS_EUNKNOWN; }
+static int from_other(int number) {
+    return number == EWOULDBLOCK ? SAROS_EAGAIN : number == ENOPROTOOPT ? SAROS_EOPNOTSUPP : SAROS_EUNKNOWN;
+}
 #endif
 
 /* A chain of comparisons and not a switch: on some systems two names share one number (EAGAIN and EWOULDBLOCK,

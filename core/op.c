@@ -42,6 +42,7 @@ static int refusal(const saros_loop *loop, const saros_op *op) {
     } else if (handle->listener && direction(op)) {
         return SAROS_ENOTCONN;
     }
+    if (op->kind == SAROS_OP_OPTION && (unsigned)op->setting->option >= SAROS_OPTION_KINDS) return SAROS_EINVAL;
     if ((op->kind == SAROS_OP_RECV || op->kind == SAROS_OP_SEND) && op->size == 0 && !saros_is_lent(op))
         return SAROS_EINVAL; /* 0 received would read as the end of the stream */
     return 0;

@@ -24,6 +24,7 @@ typedef struct saros_loop    saros_loop;
 typedef struct saros_op      saros_op;
 typedef struct saros_handle  saros_handle;
 typedef struct saros_address saros_address;
+typedef struct saros_setting saros_setting;
 
 /* Nanoseconds, on the loop's own clock: it never goes back, and its zero means nothing. */
 typedef int64_t saros_time;
@@ -47,10 +48,17 @@ struct saros_address {
     uint16_t port;   /* in the machine's own byte order */
     uint32_t scope;  /* of a link-local IPv6 address */
     uint16_t length; /* of path */
+    uint16_t bind;   /* how who listens or binds there does it: enum saros_bind, bits */
     union {
         uint8_t ip[16];    /* 4 or 16 bytes, network order */
         char    path[108]; /* not terminated; begins with a zero byte where it is Linux-abstract */
     } at;
+};
+
+/* What is to be known before a socket has its address. What listens is on POSIX always bound so that a restarted server
+ * gets its port at once, and on Windows always so that nobody can take it. */
+enum saros_bind {
+    SAROS_REUSE_PORT = 1 /* several listeners, each of which asks for it, share the port; SAROS_ENOSYS on Windows */
 };
 
 #define SAROS_ADDRESS_TEXT 128 /* room for any address as text, with its zero */
@@ -76,13 +84,14 @@ SAROS_API size_t saros_address_format(const saros_address *address, char text[SA
 #define SAROS_OPS(X)                                                                                             \
     X(WAIT, "wait")         /* of somebody who calls saros_complete or saros_post; saros_expect */               \
     X(TIMER, "timer")       /* saros_timer */                                                                    \
-    X(CONNECT, "connect")   /* handle (empty), address -> 0 and an open handle */                                \
+    X(CONNECT, "connect")   /* handle (empty), address, size = 1: address[1] is ours -> 0 and an open handle */  \
     X(LISTEN, "listen")     /* handle (empty), address, size = backlog -> 0 and an open handle */                \
     X(ACCEPT, "accept")     /* handle = listener, accepted = an empty handle -> 0 and that one open */           \
     X(RECV, "recv")         /* handle, buffer, size -> 1..size, or 0 at the end; buffer NULL: lent, see below */ \
     X(SEND, "send")         /* handle, data, size -> 1..size */                                                  \
     X(SHUTDOWN, "shutdown") /* handle: no more will be sent -> 0 */                                              \
     X(NAME, "name")         /* handle, address (out), size = 0 ours, 1 the peer's -> 0 */                        \
+    X(OPTION, "option")     /* handle, setting, size = 0 to set it, 1 to ask for it -> 0 */                      \
     X(CLOSE, "close")       /* handle: ends what is in flight on it, then closes -> 0 */
 
 enum saros_kind {
@@ -104,6 +113,7 @@ struct saros_op {
         const void    *data;
         saros_handle  *accepted;
         saros_address *address;
+        saros_setting *setting;
     };
     size_t   size;
     int64_t  result;
@@ -135,6 +145,33 @@ struct saros_handle {
     uintptr_t       word;         /* the driver's */
 };
 #define SAROS_MOST_ACCEPTS 16
+
+/* X(option, name): what can be set on an open handle. The first ones are for TCP. Where a handle has no such thing the op
+ * ends with SAROS_EOPNOTSUPP, where the system has none with SAROS_ENOSYS. */
+#define SAROS_OPTIONS(X)                                                                                           \
+    X(NODELAY, "nodelay")                       /* 0, 1: sends small segments at once; is on */                    \
+    X(KEEPALIVE, "keepalive")                   /* 0, 1: asks a silent peer whether it lives, … */               \
+    X(KEEPALIVE_IDLE, "keepalive_idle")         /* … after so many seconds of silence, … */                    \
+    X(KEEPALIVE_INTERVAL, "keepalive_interval") /* … again after so many, … */                                 \
+    X(KEEPALIVE_COUNT, "keepalive_count")       /* … and gives it up after so many unanswered ones */            \
+    X(LINGER, "linger")           /* seconds: how long a close goes on sending what it has; 0: it resets; below: \
+                                                   the system's way */ \
+    X(SEND_BUFFER, "send_buffer") /* bytes; the system makes of it what it likes */                                \
+    X(RECEIVE_BUFFER, "receive_buffer") /* the same */                                                             \
+    X(TTL, "ttl")                       /* hops, 1 to 255 */
+
+enum saros_option {
+#define SAROS_OPTION_WHICH(option, name) SAROS_OPTION_##option,
+    SAROS_OPTIONS(SAROS_OPTION_WHICH)
+#undef SAROS_OPTION_WHICH
+        SAROS_OPTION_KINDS
+};
+
+/* What an OPTION sets or asks for; the caller's, until the op is told (which with every driver is at once). */
+struct saros_setting {
+    int option; /* enum saros_option */
+    int value;
+};
 
 /* Starts an op (any kind but WAIT and TIMER). Cannot fail: a failure is told like any result. */
 SAROS_API void saros_submit(saros_loop *loop, saros_op *op);

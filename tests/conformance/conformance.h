@@ -8,6 +8,7 @@
 #include "support/sockets.h"
 
 int conform_opening(void);  /* connect, listen, accept, names */
+int conform_options(void);  /* what is set on sockets, and where they are bound */
 int conform_streams(void);  /* what is sent is received */
 int conform_ending(void);   /* the peer ends, or resets */
 int conform_stopping(void); /* cancel, close, and callbacks that do so */

@@ -44,7 +44,7 @@ static void pass_time(void) {
 
 int sim_connect(const saros_address *address, bool wait) {
     saros_socket *socket = NULL;
-    assert_result(saros_net_connect(network(), &socket, address), 0);
+    assert_result(saros_net_connect(network(), &socket, address, NULL), 0);
     int error = saros_net_connected(socket);
     for (; wait && error == SAROS_EAGAIN; error = saros_net_connected(socket)) pass_time();
     assert_true(error == 0 || (!wait && error == SAROS_EAGAIN));

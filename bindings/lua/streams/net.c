@@ -254,6 +254,7 @@ static int connect(lua_State *L) {
     task->op.kind = SAROS_OP_CONNECT;
     task->op.handle = &stream->handle;
     task->op.address = kept;
+    task->op.size = 0;
     leave(task->rt, task);
     if (saros_submit_now(task->rt->loop, &task->op)) return saros_answer(L, task, connect_k(L, LUA_OK, 0));
     return saros_suspend(L, task, 0, connect_k);
