@@ -265,6 +265,14 @@ static int listen_at(iocp_driver *self, saros_handle *handle, saros_address *add
     return error;
 }
 
+static int take_in(void *driver, saros_handle *handle, enum saros_found what) {
+    saros_address name;
+    handle->bits = 0;
+    if (what == SAROS_FOUND_LISTENER && saros_try_name(handle->os, false, &name) == 0 && name.family == SAROS_INET6)
+        handle->bits = SIX;
+    return adopt(driver, handle->os, &handle->bits);
+}
+
 static void iocp_submit(void *driver, saros_op *op) {
     iocp_driver  *self = driver;
     saros_handle *handle = op->handle;
@@ -277,6 +285,8 @@ static void iocp_submit(void *driver, saros_op *op) {
     case SAROS_OP_CONNECT:
     case SAROS_OP_ACCEPT:
     case SAROS_OP_RECV: begin(self, op); return;
+    case SAROS_OP_ADOPT:
+    case SAROS_OP_PAIR: result = saros_open_given(self->loop, op, take_in, self); break;
     case SAROS_OP_LISTEN: result = listen_at(self, handle, op->address, op->size); break;
     case SAROS_OP_SHUTDOWN: result = saros_try_shutdown(handle->os); break;
     case SAROS_OP_NAME: result = saros_try_name(handle->os, op->size == 1, op->address); break;

@@ -180,6 +180,13 @@ int saros_try_name(int fd, bool peer, saros_address *address) {
     return error < 0 ? failed() : saros_from_sockaddr(&name, size, address);
 }
 
+int saros_try_pair(int ends[2]) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCKET_FLAGS, 0, ends) < 0) return failed();
+    dress(ends[0], AF_UNIX);
+    dress(ends[1], AF_UNIX);
+    return 0;
+}
+
 void saros_try_close(int fd) { close(fd); }
 
 /* ---- waking ----------------------------------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@
 #include "backends/bell.h"
 
 /* handle->bits. handle->word is a pending error that the mechanism was told of, as a positive number, or 0. */
-enum { EMPTY = 1 /* nothing to receive, by the last count */, FULL = 2 /* no room to send */, ENDED = 4 };
+enum { EMPTY = 1 /* nothing to receive, by the last count */, FULL = 2 /* no room to send */, ENDED = 4, PIPE = 8 };
 
 /* ---- slots ---------------------------------------------------------------------------------------------------- */
 
@@ -57,7 +57,7 @@ static void release_slot(saros_reactor *self, saros_handle *handle) {
 
 static void close_handle(saros_reactor *self, saros_handle *handle) {
     release_slot(self, handle);
-    if (handle->os != SAROS_NO_HANDLE) saros_try_close(handle->os);
+    if (handle->os != SAROS_NO_HANDLE && !handle->borrowed) saros_try_close(handle->os);
     handle->os = SAROS_NO_HANDLE;
 }
 
@@ -69,6 +69,7 @@ static unsigned direction(const saros_op *op) {
     case SAROS_OP_ACCEPT: return SAROS_IN;
     case SAROS_OP_SEND:
     case SAROS_OP_CONNECT: return SAROS_OUT;
+    case SAROS_OP_POLL: return (unsigned)op->size; /* enum saros_ready has the same bits */
     default: return 0;
     }
 }
@@ -86,13 +87,15 @@ static int64_t or_failure(saros_handle *handle, int64_t answer) {
 }
 
 static int64_t receive(saros_handle *handle, void *buffer, size_t size) {
-    int64_t got = or_failure(handle, saros_try_recv(handle->os, buffer, size));
+    int64_t got = handle->bits & PIPE ? saros_try_read(handle->os, buffer, size)
+                                      : or_failure(handle, saros_try_recv(handle->os, buffer, size));
     note(handle, EMPTY, got == SAROS_EAGAIN || (got > 0 && (size_t)got < size && !(handle->bits & ENDED)));
     return got;
 }
 
 static int64_t send_some(saros_handle *handle, const saros_op *op) {
-    int64_t sent = or_failure(handle, saros_try_send(handle->os, op->data, op->size));
+    int64_t sent = handle->bits & PIPE ? saros_try_write(handle->os, op->data, op->size)
+                                       : or_failure(handle, saros_try_send(handle->os, op->data, op->size));
     note(handle, FULL, sent == SAROS_EAGAIN || (sent >= 0 && (size_t)sent < op->size));
     return sent;
 }
@@ -130,6 +133,21 @@ static int end_connect(saros_reactor *self, saros_op *op) {
     return error == SAROS_EAGAIN ? error : opened(self, op->handle, error, false);
 }
 
+static int take_in(void *driver, saros_handle *handle, enum saros_found what) {
+    (void)driver;
+    make_new(handle);
+    note(handle, PIPE, what == SAROS_FOUND_PIPE);
+    return 0;
+}
+
+static int end_pipe(saros_reactor *self, const saros_op *op) {
+    saros_handle *handle = op->handle;
+    if (handle->first != handle->last) return SAROS_EBUSY; /* what waits would wait for what is gone */
+    release_slot(self, handle);
+    note(handle, FULL, false);
+    return saros_try_end_pipe(&handle->os);
+}
+
 /* One try, when op is submitted (first) or when the kernel says that it may go on. */
 static int64_t attempt(saros_reactor *self, saros_op *op, bool first) {
     saros_handle *handle = op->handle;
@@ -141,7 +159,11 @@ static int64_t attempt(saros_reactor *self, saros_op *op, bool first) {
     case SAROS_OP_ACCEPT: return accept_one(self, op);
     case SAROS_OP_CONNECT: return first ? begin_connect(self, op) : end_connect(self, op);
     case SAROS_OP_LISTEN: return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
-    case SAROS_OP_SHUTDOWN: return saros_try_shutdown(handle->os);
+    case SAROS_OP_ADOPT:
+    case SAROS_OP_BORROW:
+    case SAROS_OP_PAIR: return saros_open_given(self->loop, op, take_in, self);
+    case SAROS_OP_SHUTDOWN: return handle->bits & PIPE ? end_pipe(self, op) : saros_try_shutdown(handle->os);
+    case SAROS_OP_POLL: return saros_try_ready(handle->os, (unsigned)op->size);
     case SAROS_OP_NAME: return saros_try_name(handle->os, op->size == 1, op->address);
     case SAROS_OP_OPTION: return saros_try_option(handle->os, op->setting, op->size == 1);
     case SAROS_OP_CLOSE: close_handle(self, handle); return 0;

@@ -4,7 +4,7 @@
  * select itself goes by the count, so ours grow with the number of connections. What is in the arrays afterwards is
  * ready, and to look a socket up is to search; but as they keep their order, one walk side by side with the slots finds
  * everything, and a search is left for the day when they do not. A connect that failed is told in the third set and
- * nowhere else; but so is urgent data, so only sockets that are connecting are put there. One socket that is none any
+ * nowhere else; but so is urgent data, so only sockets that are connecting, or may be, are put there. One socket that is none any
  * more fails the whole call: then it is looked for and told. To wait for nothing is an error, but our waker is always
  * there. Time-outs are good to the system's tick only, 15.6 ms as a rule. */
 #include <string.h>
@@ -56,7 +56,7 @@ static fd_set *fill(const select_driver *self, int which) {
     for (uint32_t slot = 0; slot < self->reactor.count; slot++) {
         const saros_slot *at = &self->reactor.slots[slot];
         if (!(at->interest & (which == TO_READ ? SAROS_IN : SAROS_OUT))) continue;
-        if (which == TO_FAIL && at->handle->state != SAROS_HANDLE_OPENING) continue;
+        if (which == TO_FAIL && at->handle->state != SAROS_HANDLE_OPENING && !at->handle->borrowed) continue;
         set->sockets[set->count++] = (SOCKET)at->os;
     }
     return (fd_set *)(void *)set;

@@ -66,17 +66,23 @@ static void close_handle(sim_driver *self, saros_handle *handle) {
 
 /* The first step of what opens a handle. 0: there is a socket now; or an error, and there is none. */
 static int begin(sim_driver *self, saros_op *op) {
-    saros_socket *made = NULL;
+    saros_socket *made[2] = {NULL, NULL};
+    int           error = SAROS_ENOSYS; /* there are no descriptors to be adopted or borrowed */
     op->handle->word = 0;
-    int error = op->kind == SAROS_OP_LISTEN
-                    ? saros_net_listen(&self->net, &made, op->address, op->size)
-                    : saros_net_connect(&self->net, &made, op->address, op->size == 1 ? &op->address[1] : NULL);
-    if (made != NULL) own(op->handle, made);
-    return error;
+    if (op->kind == SAROS_OP_LISTEN) error = saros_net_listen(&self->net, made, op->address, op->size);
+    if (op->kind == SAROS_OP_CONNECT)
+        error = saros_net_connect(&self->net, made, op->address, op->size == 1 ? &op->address[1] : NULL);
+    if (op->kind == SAROS_OP_PAIR) error = saros_net_pair(&self->net, made);
+    if (error < 0) return error;
+    own(op->handle, made[0]);
+    if (op->kind != SAROS_OP_PAIR) return 0;
+    own(op->accepted, made[1]);
+    saros_opened(self->net.loop, op->accepted, false);
+    return 0;
 }
 
 static int open_end(sim_driver *self, saros_op *op) {
-    int error = saros_net_connected(socket_of(op->handle)); /* a listener always is */
+    int error = saros_net_connected(socket_of(op->handle)); /* a listener or pair always is */
     if (error == 0) saros_opened(self->net.loop, op->handle, op->kind == SAROS_OP_LISTEN);
     else if (error != SAROS_EAGAIN) close_handle(self, op->handle);
     return error;
@@ -97,13 +103,15 @@ static int64_t attempt(sim_driver *self, saros_op *op) {
     saros_socket *socket = socket_of(op->handle);
     switch (op->kind) {
     case SAROS_OP_CONNECT:
-    case SAROS_OP_LISTEN: return open_end(self, op);
+    case SAROS_OP_LISTEN:
+    case SAROS_OP_PAIR: return open_end(self, op);
     case SAROS_OP_ACCEPT: return accept_one(self, op);
     case SAROS_OP_RECV:
         if (saros_is_lent(op)) return saros_net_readable(socket) ? 0 : SAROS_EAGAIN;
         return saros_net_recv(net, socket, op->buffer, op->size);
     case SAROS_OP_SEND: return saros_net_send(net, socket, op->data, op->size);
     case SAROS_OP_SHUTDOWN: return saros_net_shutdown(net, socket);
+    case SAROS_OP_POLL: return saros_net_ready(socket, (unsigned)op->size);
     case SAROS_OP_NAME: return saros_net_name(socket, op->size == 1, op->address);
     case SAROS_OP_OPTION: return saros_net_option(socket, op->setting, op->size == 1);
     case SAROS_OP_CLOSE: close_handle(self, op->handle); return 0;
@@ -122,10 +130,10 @@ static void give_up(sim_driver *self, saros_op *op) {
     finish(self, op, SAROS_ECANCELED);
 }
 
-/* Is it done later? A listener and a name are there at once with every kernel: the layer above counts on it. */
+/* Is it done later? A listener, a pair and a name are there at once with every kernel: the layer above counts on it. */
 static bool is_for_later(const sim_driver *self, const saros_op *op) {
-    bool at_once = op->kind == SAROS_OP_LISTEN || op->kind == SAROS_OP_NAME || op->kind == SAROS_OP_OPTION ||
-                   op->kind > SAROS_OP_CLOSE;
+    bool at_once = op->kind == SAROS_OP_LISTEN || op->kind == SAROS_OP_PAIR || op->kind == SAROS_OP_NAME ||
+                   op->kind == SAROS_OP_OPTION || op->kind > SAROS_OP_CLOSE;
     return self->net.completion && !at_once && op->handle->word != 0; /* nothing is left of a connect that failed */
 }
 
@@ -133,8 +141,7 @@ static void sim_submit(void *driver, saros_op *op) {
     sim_driver *self = driver;
     saros_net  *net = &self->net;
     if (saros_net_next(net) <= sim_now(self)) saros_net_deliver(net); /* who never waits sees it too */
-    bool    opens = op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN;
-    int64_t result = opens ? begin(self, op) : 0;
+    int64_t result = op->kind <= SAROS_OP_PAIR ? begin(self, op) : 0; /* what opens a handle */
     if (is_for_later(self, op)) {
         saros_net_changed(net, socket_of(op->handle));
         result = SAROS_EAGAIN;

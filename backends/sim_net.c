@@ -1,6 +1,6 @@
 /* sim_net.c: the network of the simulated world: socket calls that never wait, and what is on its way between sockets.
  *
- * Owns all sockets, listeners as well as the ends of streams, and the heap of segments that have not arrived yet.
+ * Owns all sockets, listeners as well as the ends of streams. What is on its way is in sim_way.c.
  *
  * What a kernel does, this does, in the same terms, so that a program sees here what it would see there: a connection
  * stands once its SYN has found room in the listener's queue, accepted or not; a full queue answers nothing, and the SYN
@@ -20,60 +20,11 @@ enum {
     SEGMENT = 16 * 1024, /* bytes that travel together */
     MOST_CUTS = 8,       /* segments of one send */
     BACKLOG = 4096,      /* where nobody says */
-    OWN_SEGMENTS = 4,    /* of each socket's, that cannot be refused */
     FIRST_PORT = 49152,  /* of those that are given out: RFC 6335, 6 */
     SYN_TRIES = 7,       /* after 1, 2, 4 … 64 s: given up after 127 s, as Linux does */
     TRIES = 15           /* after 0.2, 0.4 … 120 s */
 };
 static const saros_time LONGEST_PAUSE = 120 * SAROS_SECOND;
-
-/* ---- the heap of segments ------------------------------------------------------------------------------------- */
-
-static bool before(const saros_segment *a, const saros_segment *b) {
-    return a->at != b->at ? a->at < b->at : a->order < b->order;
-}
-
-/* The array, with room for so many; NULL, and it stays as it was, where there is no memory. */
-static void *grow(const saros_net *net, void *array, uint32_t *room, uint32_t need, size_t unit) {
-    uint32_t more = *room > 0 ? *room : 32;
-    while (more < need) more *= 2;
-    if (more == *room) return array;
-    void *grown = saros_realloc(net->loop, array, *room * unit, more * unit);
-    if (grown != NULL) *room = more;
-    return grown;
-}
-
-/* Room for `more` segments, beyond those that sockets have a right to. */
-static bool reserve(saros_net *net, uint32_t more) {
-    uint32_t need = net->on_the_way + more + net->count * OWN_SEGMENTS;
-    void    *segments = grow(net, net->segments, &net->segments_room, need, sizeof *net->segments);
-    if (segments != NULL) net->segments = segments;
-    return segments != NULL;
-}
-
-static void push(saros_net *net, saros_segment segment) {
-    uint32_t at = net->on_the_way++;
-    segment.to->on_the_way++;
-    for (; at > 0 && before(&segment, &net->segments[(at - 1) / 2]); at = (at - 1) / 2)
-        net->segments[at] = net->segments[(at - 1) / 2];
-    net->segments[at] = segment;
-}
-
-static saros_segment pop(saros_net *net) {
-    saros_segment first = net->segments[0], last = net->segments[--net->on_the_way];
-    uint32_t      at = 0, child;
-    while ((child = 2 * at + 1) < net->on_the_way) {
-        if (child + 1 < net->on_the_way && before(&net->segments[child + 1], &net->segments[child])) child++;
-        if (!before(&net->segments[child], &last)) break;
-        net->segments[at] = net->segments[child];
-        at = child;
-    }
-    net->segments[at] = last;
-    first.to->on_the_way--;
-    return first;
-}
-
-saros_time saros_net_next(const saros_net *net) { return net->on_the_way > 0 ? net->segments[0].at : SAROS_FOREVER; }
 
 /* ---- the life of a socket ------------------------------------------------------------------------------------- */
 
@@ -81,7 +32,8 @@ saros_time saros_net_next(const saros_net *net) { return net->on_the_way > 0 ? n
  * those that the look that runs has left for the next; and the places of those that are closed stay until it ends. */
 static bool reserve_change(saros_net *net) {
     uint32_t need = net->changes + 2 * (net->count + 1);
-    void    *changed = grow(net, net->changed, &net->changes_room, need, sizeof *net->changed); /* NOLINT: pointers */
+    void    *changed =
+        saros_net_grow(net, net->changed, &net->changes_room, need, sizeof *net->changed); /* NOLINT: pointers */
     if (changed != NULL) net->changed = changed;
     return changed != NULL;
 }
@@ -89,7 +41,7 @@ static bool reserve_change(saros_net *net) {
 static saros_socket **list_of(saros_net *net, bool listener) { return listener ? &net->listeners : &net->streams; }
 
 static saros_socket *make_socket(saros_net *net, const saros_address *name, uint32_t host, bool listener) {
-    if (!reserve_change(net) || !reserve(net, OWN_SEGMENTS)) return NULL;
+    if (!reserve_change(net) || !saros_net_reserve(net, SAROS_OWN_SEGMENTS)) return NULL;
     saros_socket *socket = saros_realloc(net->loop, NULL, 0, sizeof *socket), **list = list_of(net, listener);
     if (socket == NULL) return NULL;
     *socket = (saros_socket){.name = *name, .host = host, .other = host, .listener = listener, .next = *list};
@@ -163,7 +115,7 @@ static void transmit(saros_net *net, saros_socket *to, enum saros_segment_kind k
     segment.at = net->clock + (is_near(to) ? 0 : saros_world_latency(net, to->host, to->other));
     if (segment.at < to->latest) segment.at = to->latest;
     to->latest = segment.at;
-    push(net, segment);
+    saros_net_push(net, segment);
 }
 
 static void doom(saros_net *net, saros_socket *socket, int error) {
@@ -189,7 +141,7 @@ static void repeat(saros_net *net, saros_segment segment) {
         return;
     }
     segment.at = net->clock + (pause < LONGEST_PAUSE ? pause : LONGEST_PAUSE);
-    push(net, segment);
+    saros_net_push(net, segment);
     saros_net_changed(net, segment.to); /* who has been cancelled need not wait for this */
 }
 
@@ -245,7 +197,7 @@ static void turn_away(saros_net *net, const saros_segment *segment) {
 
 void saros_net_deliver(saros_net *net) {
     while (net->on_the_way > 0 && net->segments[0].at <= net->clock) {
-        saros_segment segment = pop(net);
+        saros_segment segment = saros_net_pop(net);
         saros_socket *to = segment.to;
         int           link = net->clock < to->hole ? SAROS_SIM_CUT : (int)saros_world_link(net, to->host, to->other);
         if (link == SAROS_SIM_REFUSED && segment.kind != SAROS_SEGMENT_RST) turn_away(net, &segment);
@@ -306,6 +258,19 @@ int saros_net_connect(saros_net *net, saros_socket **made, const saros_address *
     if (!near) maybe_swallow(net, client);
     transmit(net, client, SAROS_SEGMENT_SYN, 0);
     deliver_near(net, client);
+    return 0;
+}
+
+int saros_net_pair(saros_net *net, saros_socket *made[2]) {
+    saros_address nameless = {.family = SAROS_UNIX};
+    for (int i = 0; i < 2; i++) {
+        made[i] = make_socket(net, &nameless, net->here, false);
+        if (made[i] == NULL && i == 1) saros_net_close(net, made[0]);
+        if (made[i] == NULL) return SAROS_ENOMEM;
+        made[i]->target = nameless;
+    }
+    made[0]->peer = made[1];
+    made[1]->peer = made[0];
     return 0;
 }
 
@@ -375,6 +340,15 @@ bool saros_net_readable(const saros_socket *socket) {
     return socket->arrived > socket->taken || socket->ended || socket->dead;
 }
 
+int saros_net_ready(const saros_socket *socket, unsigned wanted) {
+    const saros_socket *to = socket->peer;
+    bool                over = socket->error < 0 || socket->dead;
+    bool                in = socket->listener ? socket->first != NULL : saros_net_readable(socket);
+    bool     out = !socket->listener && (over || socket->shut || to->closed || to->sent - to->taken < WINDOW);
+    unsigned ready = (in || over ? SAROS_READABLE : 0) | (out ? SAROS_WRITABLE : 0);
+    return (ready & wanted) != 0 ? (int)(ready & wanted) : SAROS_EAGAIN;
+}
+
 int64_t saros_net_recv(saros_net *net, saros_socket *socket, void *buffer, size_t size) {
     size_t there = (size_t)(socket->arrived - socket->taken);
     if (there == 0) {
@@ -414,7 +388,7 @@ int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, s
     if (to->closed && is_near(to)) return SAROS_EPIPE;
     size_t room = WINDOW - (size_t)(to->sent - to->taken);
     if (room == 0 && !to->closed) return SAROS_EAGAIN;
-    if (!reserve(net, MOST_CUTS)) return SAROS_ENOMEM;
+    if (!saros_net_reserve(net, MOST_CUTS)) return SAROS_ENOMEM;
     if (to->closed) { /* they go nowhere, but for the answer */
         transmit(net, to, SAROS_SEGMENT_DATA, 0);
         return (int64_t)size;

@@ -1,10 +1,11 @@
-/* sim_net.h: what the three parts of the simulated world share.
+/* sim_net.h: what the four parts of the simulated world share.
  *
  *   sim.c         the driver: the clock, and two kinds of kernel
- *   sim_net.c     the network: the socket calls of a kernel that is a data structure, and what is on its way
+ *   sim_net.c     the network: the socket calls of a kernel that is a data structure
+ *   sim_way.c     what is on its way between sockets
  *   sim_world.c   hosts, links and faults: who is where, what gets through, what goes wrong
  *
- * Owns the structs of all three. The calls below behave as those of posix_try.h do: they are made once, and never wait. */
+ * Owns the structs of all four. The calls below behave as those of posix_try.h do: they are made once, and never wait. */
 #ifndef SAROS_SIM_NET_H
 #define SAROS_SIM_NET_H
 
@@ -117,9 +118,11 @@ typedef struct saros_net {
 int saros_net_listen(saros_net *net, saros_socket **made, saros_address *address, size_t backlog);
 int saros_net_accept(saros_net *net, saros_socket *listener, saros_socket **accepted);
 /* 0: it is under way; saros_net_connected tells how far: 0, an error, or SAROS_EAGAIN. */
-int     saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address, const saros_address *from);
-int     saros_net_connected(saros_socket *socket);
-bool    saros_net_readable(const saros_socket *socket);
+int  saros_net_connect(saros_net *net, saros_socket **made, const saros_address *address, const saros_address *from);
+int  saros_net_connected(saros_socket *socket);
+int  saros_net_pair(saros_net *net, saros_socket *made[2]);        /* Unix sockets without names */
+int  saros_net_ready(const saros_socket *socket, unsigned wanted); /* enum saros_ready, or SAROS_EAGAIN: none of them */
+bool saros_net_readable(const saros_socket *socket);
 int64_t saros_net_recv(saros_net *net, saros_socket *socket, void *buffer, size_t size);
 int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, size_t size);
 int     saros_net_shutdown(saros_net *net, saros_socket *socket);
@@ -131,8 +134,6 @@ void saros_net_reset(saros_net *net, saros_socket *socket);
 
 /* Notes that an op on this socket may be able to go on. */
 void saros_net_changed(saros_net *net, saros_socket *socket);
-/* When something happens next; SAROS_FOREVER: nothing does. */
-saros_time saros_net_next(const saros_net *net);
 /* Delivers what has arrived by now. */
 void saros_net_deliver(saros_net *net);
 void saros_net_free(saros_net *net);
@@ -147,6 +148,18 @@ saros_socket *saros_net_listener(saros_net *net, uint32_t host, const saros_addr
  * in full from here on. */
 int saros_net_source(saros_net *net, saros_address *target, const saros_address *from, saros_address *name,
                      uint32_t *other);
+/* ---- sim_way.c ------------------------------------------------------------------------------------------------ */
+
+enum { SAROS_OWN_SEGMENTS = 4 /* of each socket's, that cannot be refused */ };
+
+/* When something happens next; SAROS_FOREVER: nothing does. */
+saros_time saros_net_next(const saros_net *net);
+/* The array, with room for so many; NULL, and it stays as it was, where there is no memory. */
+void *saros_net_grow(const saros_net *net, void *array, uint32_t *room, uint32_t need, size_t unit);
+/* Room for `more` segments, beyond those that sockets have a right to. */
+bool          saros_net_reserve(saros_net *net, uint32_t more);
+void          saros_net_push(saros_net *net, saros_segment segment); /* into room that is reserved */
+saros_segment saros_net_pop(saros_net *net);                         /* the next one to arrive */
 
 /* ---- sim_world.c ---------------------------------------------------------------------------------------------- */
 

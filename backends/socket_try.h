@@ -1,6 +1,6 @@
 /* socket_try.h: one attempt at each socket call, in our words; and the socket or descriptor that wakes a wait.
  *
- * posix_try.c does it with POSIX calls, windows_try.c with Winsock's.
+ * posix_try.c and posix_pipe.c do it with POSIX calls, windows_try.c with Winsock's; given.c stands on them.
  * Owns no state. Every saros_try_ function makes the call once (again only on EINTR), never blocks, and answers with a
  * result, SAROS_EAGAIN where it would have to wait, or another SAROS_E… code. Any thread, while a waker is open:
  * Winsock is up from the first one's opening to the last one's closing.
@@ -29,6 +29,23 @@ void saros_try_close(saros_os_handle fd);
 static inline const saros_address *saros_connects_from(const saros_op *op) {
     return op->size == 1 ? &op->address[1] : NULL;
 }
+
+/* Makes a descriptor that somebody gives us one of ours, and tells what it is; or an error, and nothing has changed. */
+enum saros_found { SAROS_FOUND_STREAM, SAROS_FOUND_LISTENER, SAROS_FOUND_PIPE, SAROS_FOUND_BORROWED };
+int saros_try_adopt(saros_os_handle fd);
+/* Two sockets that are connected with each other. */
+int saros_try_pair(saros_os_handle ends[2]);
+/* For what is a pipe: receives, sends, and the end of sending, which closes: then *fd is SAROS_NO_HANDLE. */
+int64_t saros_try_read(saros_os_handle fd, void *buffer, size_t size);
+int64_t saros_try_write(saros_os_handle fd, const void *data, size_t size);
+int     saros_try_end_pipe(saros_os_handle *fd);
+/* Which of `wanted` (enum saros_ready) hold for whatever it is; SAROS_EAGAIN: none. Nothing wanted: 0 where it is open. */
+int saros_try_ready(saros_os_handle fd, unsigned wanted);
+
+/* ADOPT, BORROW and PAIR, for every driver that stands on the system's descriptors. handle->os is set before `take_in` is
+ * called, which sets what else is the driver's of the handle: 0, or an error: then it is not open. */
+typedef int saros_take_in(void *driver, saros_handle *handle, enum saros_found what);
+int         saros_open_given(saros_loop *loop, saros_op *op, saros_take_in *take_in, void *driver);
 
 /* What a readiness driver watches beside its sockets, so that other threads can end its wait. */
 typedef struct saros_waker {

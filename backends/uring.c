@@ -23,6 +23,7 @@
 
 #include "backends/bell.h"
 #include "backends/uring_ring.h"
+#include "backends/uring_table.h"
 
 enum {
     MOST = 1 << 30, /* bytes in one request, whose field has 32 bits */
@@ -36,70 +37,22 @@ enum {
     FULL = 2, /* no room to send */
     TOLD = 4, /* the poll that stays has told of something since the last receive */
     STOPS =
-        8 /* a receive may stop short of what is there: at TCP's urgent mark, at a descriptor sent along, at the end */
+        8, /* a receive may stop short of what is there: at TCP's urgent mark, at a descriptor sent along, at the end */
+    PIPE = 16 /* waits for readiness: a write of the ring's would raise SIGPIPE, and from where it cannot be blocked */
 };
 /* op->mark */
 enum { UNWANTED = 1 };
 
-/* A place in the table: what the kernel works on for a handle. */
-typedef struct flight {
-    saros_handle *handle; /* NULL: free */
-    saros_op     *op;     /* NULL: the poll that stays; it is in place handle->slot, which is 0 where there is none */
-    uint32_t      generation; /* of the place, goes up with every use */
-    uint32_t      next;       /* the next free one */
-    bool          owed;       /* its request is not in the ring yet */
-    bool          owed_cancel;
-    bool          ending; /* a poll that was cancelled */
-} flight;
-
 typedef struct uring_driver {
     saros_loop  *loop;
     saros_ring   ring;
-    flight      *flights;
-    uint32_t     count, room; /* places used at some time; allocated */
-    uint32_t     free;        /* 0: none */
-    bool         behind;      /* something is owed */
-    int          broken;      /* the wake-up cannot be polled any more */
+    saros_table  table;
+    bool         behind; /* something is owed */
+    int          broken; /* the wake-up cannot be polled any more */
     saros_waker  waker;
     saros_handle bell; /* its end that is polled, always in place 0 */
     atomic_bool  woken;
 } uring_driver;
-
-/* ---- the table ------------------------------------------------------------------------------------------------ */
-
-static int take_place(uring_driver *self, saros_handle *handle, saros_op *op, uint32_t *place) {
-    if (self->free != 0) {
-        *place = self->free;
-        self->free = self->flights[*place].next;
-    } else {
-        if (self->count == self->room) {
-            uint32_t room = self->room > 0 ? self->room * 2 : 16;
-            size_t   unit = sizeof *self->flights;
-            flight  *flights = saros_realloc(self->loop, self->flights, self->room * unit, room * unit);
-            if (flights == NULL) return SAROS_ENOMEM;
-            self->flights = flights;
-            self->room = room;
-        }
-        *place = self->count++;
-        self->flights[*place].generation = 0;
-    }
-    self->flights[*place] = (flight){
-        .handle = handle,
-        .op = op,
-        .generation = self->flights[*place].generation + 1,
-    };
-    return 0;
-}
-
-static void free_place(uring_driver *self, uint32_t place) {
-    self->flights[place].handle = NULL;
-    self->flights[place].next = self->free;
-    self->free = place;
-}
-
-static uint64_t ticket(const uring_driver *self, uint32_t place) {
-    return (uint64_t)self->flights[place].generation << 32 | place;
-}
 
 /* ---- requests ------------------------------------------------------------------------------------------------- */
 
@@ -113,37 +66,50 @@ static struct io_uring_sqe *entry(uring_driver *self, bool *owed) {
 
 static unsigned at_most(size_t size) { return size < MOST ? (unsigned)size : MOST; }
 
+/* Does the kernel only tell when it may be tried? */
+static bool is_tried(const saros_op *op) {
+    return op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_POLL || (op->handle->bits & PIPE);
+}
+
+static unsigned readiness(const saros_op *op) {
+    if (op->kind != SAROS_OP_POLL) return op->kind == SAROS_OP_RECV ? POLLIN : POLLOUT;
+    return (op->size & SAROS_READABLE ? POLLIN : 0) | (op->size & SAROS_WRITABLE ? POLLOUT : 0);
+}
+
 static void prepare(struct io_uring_sqe *sqe, int fd, const saros_op *op) {
+    if (is_tried(op)) {
+        io_uring_prep_poll_add(sqe, fd, readiness(op));
+        return;
+    }
     switch (op->kind) {
     case SAROS_OP_RECV: io_uring_prep_recv(sqe, fd, op->buffer, at_most(op->size), 0); break;
     case SAROS_OP_SEND: io_uring_prep_send(sqe, fd, op->data, at_most(op->size), MSG_NOSIGNAL); break;
-    case SAROS_OP_ACCEPT: io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); break;
-    default: io_uring_prep_poll_add(sqe, fd, POLLOUT); break; /* a connect under way */
+    default: io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); break;
     }
 }
 
 static void launch(uring_driver *self, uint32_t place) {
-    const flight        *flown = &self->flights[place];
-    struct io_uring_sqe *sqe = entry(self, &self->flights[place].owed);
+    const saros_flight  *flown = &self->table.at[place];
+    struct io_uring_sqe *sqe = entry(self, &self->table.at[place].owed);
     if (sqe == NULL) return;
     if (flown->op != NULL) prepare(sqe, flown->handle->os, flown->op);
     else io_uring_prep_poll_multishot(sqe, flown->handle->os, POLLIN | POLLPRI | POLLRDHUP);
-    io_uring_sqe_set_data64(sqe, ticket(self, place));
+    io_uring_sqe_set_data64(sqe, saros_table_ticket(&self->table, place));
 }
 
 static void launch_cancel(uring_driver *self, uint32_t place) {
-    struct io_uring_sqe *sqe = entry(self, &self->flights[place].owed_cancel);
+    struct io_uring_sqe *sqe = entry(self, &self->table.at[place].owed_cancel);
     if (sqe == NULL) return;
-    io_uring_prep_cancel64(sqe, ticket(self, place), 0);
+    io_uring_prep_cancel64(sqe, saros_table_ticket(&self->table, place), 0);
     io_uring_sqe_set_data64(sqe, (uint32_t)NOBODY);
 }
 
 static void catch_up(uring_driver *self) {
     self->behind = false;
-    for (uint32_t place = 0; place < self->count && !self->behind; place++) { /* one refusal is enough */
-        if (self->flights[place].handle == NULL) continue;
-        if (self->flights[place].owed) launch(self, place);
-        else if (self->flights[place].owed_cancel) launch_cancel(self, place);
+    for (uint32_t place = 0; place < self->table.count && !self->behind; place++) { /* one refusal is enough */
+        if (self->table.at[place].handle == NULL) continue;
+        if (self->table.at[place].owed) launch(self, place);
+        else if (self->table.at[place].owed_cancel) launch_cancel(self, place);
     }
 }
 
@@ -161,9 +127,22 @@ static int64_t received(saros_handle *handle, int64_t got, size_t size) {
     return got;
 }
 
+static int64_t receive(saros_handle *handle, void *buffer, size_t size) {
+    bool pipe = handle->bits & PIPE;
+    return received(handle, pipe ? saros_try_read(handle->os, buffer, size) : saros_try_recv(handle->os, buffer, size),
+                    size);
+}
+
 static int64_t sent(saros_handle *handle, int64_t count, size_t size) {
     note(handle, FULL, count == SAROS_EAGAIN || (count >= 0 && (size_t)count < size));
     return count;
+}
+
+static int64_t send_some(saros_handle *handle, const saros_op *op) {
+    bool pipe = handle->bits & PIPE;
+    return sent(handle,
+                pipe ? saros_try_write(handle->os, op->data, op->size) : saros_try_send(handle->os, op->data, op->size),
+                op->size);
 }
 
 static void make_new(saros_handle *handle, bool stops) {
@@ -188,8 +167,22 @@ static int accept_one(uring_driver *self, saros_op *op) {
 
 /* Descriptors only: what is in flight on the handle has ended. */
 static void close_handle(saros_handle *handle) {
-    if (handle->os != SAROS_NO_HANDLE) saros_try_close(handle->os);
+    if (handle->os != SAROS_NO_HANDLE && !handle->borrowed) saros_try_close(handle->os);
     handle->os = SAROS_NO_HANDLE;
+}
+
+static int take_in(void *driver, saros_handle *handle, enum saros_found what) {
+    (void)driver;
+    make_new(handle, true);
+    note(handle, PIPE | MORE, what == SAROS_FOUND_PIPE); /* the wrong end tells nobody when it is tried in vain */
+    return 0;
+}
+
+static int end_sending(saros_handle *handle) {
+    if (!(handle->bits & PIPE)) return saros_try_shutdown(handle->os);
+    if (handle->first != handle->last) return SAROS_EBUSY; /* what waits would keep the pipe open */
+    note(handle, FULL, false);
+    return saros_try_end_pipe(&handle->os);
 }
 
 /* A connect or listen: open, or under way, or nothing is left of it. */
@@ -206,10 +199,10 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
     switch (op->kind) {
     case SAROS_OP_RECV:
         if (!more) return SAROS_EAGAIN;
-        return op->buffer == NULL ? 0 : received(handle, saros_try_recv(handle->os, op->buffer, op->size), op->size);
+        return op->buffer == NULL ? 0 : receive(handle, op->buffer, op->size);
     case SAROS_OP_SEND:
         if (handle->bits & FULL) return SAROS_EAGAIN;
-        return sent(handle, saros_try_send(handle->os, op->data, op->size), op->size);
+        return send_some(handle, op);
     case SAROS_OP_ACCEPT: return more ? accept_one(self, op) : SAROS_EAGAIN;
     case SAROS_OP_CONNECT:
         make_new(handle, op->address->family == SAROS_UNIX);
@@ -217,7 +210,11 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
     case SAROS_OP_LISTEN:
         make_new(handle, op->address->family == SAROS_UNIX);
         return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
-    case SAROS_OP_SHUTDOWN: return saros_try_shutdown(handle->os);
+    case SAROS_OP_ADOPT:
+    case SAROS_OP_BORROW:
+    case SAROS_OP_PAIR: return saros_open_given(self->loop, op, take_in, self);
+    case SAROS_OP_SHUTDOWN: return end_sending(handle);
+    case SAROS_OP_POLL: return saros_try_ready(handle->os, (unsigned)op->size);
     case SAROS_OP_NAME: return saros_try_name(handle->os, op->size == 1, op->address);
     case SAROS_OP_OPTION: return saros_try_option(handle->os, op->setting, op->size == 1);
     case SAROS_OP_CLOSE:
@@ -226,6 +223,13 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
         return 0;
     default: return SAROS_ENOSYS;
     }
+}
+
+/* An op that the kernel has called ready. */
+static int64_t tried(uring_driver *self, saros_op *op) {
+    note(op->handle, op->kind == SAROS_OP_SEND ? FULL : 0, false);
+    note(op->handle, op->kind == SAROS_OP_RECV ? MORE : 0, true);
+    return attempt(self, op);
 }
 
 /* What came of a request. SAROS_EAGAIN: of the op nothing yet, it has to go up again. */
@@ -237,6 +241,7 @@ static int64_t outcome(uring_driver *self, saros_op *op, int result) {
     if (op->kind == SAROS_OP_ACCEPT) return result >= 0 ? accepted(self, op, result) : accept_one(self, op);
     if (result == -EAGAIN || result == -EINTR) return SAROS_EAGAIN;
     if (result < 0) return saros_error_from_os(-result);
+    if (is_tried(op)) return tried(self, op);
     return op->kind == SAROS_OP_RECV ? received(handle, result, op->size) : sent(handle, result, op->size);
 }
 
@@ -244,7 +249,7 @@ static int64_t outcome(uring_driver *self, saros_op *op, int result) {
 
 static int begin_poll(uring_driver *self, saros_handle *handle) {
     if (handle->slot != 0) return 0; /* where it is ending, its end begins the next */
-    int error = take_place(self, handle, NULL, &handle->slot);
+    int error = saros_table_take(&self->table, self->loop, handle, NULL, &handle->slot);
     if (error == 0) launch(self, handle->slot);
     return error;
 }
@@ -258,7 +263,7 @@ static saros_op *waits_for_poll(const saros_handle *handle) {
 }
 
 static void poll_ended(uring_driver *self, saros_handle *handle) {
-    free_place(self, handle->slot);
+    saros_table_free(&self->table, handle->slot);
     handle->slot = 0;
     saros_op *op = waits_for_poll(handle);
     if (op == NULL) return;
@@ -269,7 +274,7 @@ static void poll_ended(uring_driver *self, saros_handle *handle) {
 }
 
 static void end_poll(uring_driver *self, saros_handle *handle) {
-    flight *poll = &self->flights[handle->slot];
+    saros_flight *poll = &self->table.at[handle->slot];
     if (poll->ending) return;
     poll->ending = true;
     if (poll->owed) poll_ended(self, handle); /* the kernel has never heard of it */
@@ -295,13 +300,13 @@ static void give_up(uring_driver *self, saros_op *op, int error) {
 }
 
 static void ended(uring_driver *self, uint32_t place, int result) {
-    saros_op *op = self->flights[place].op;
+    saros_op *op = self->table.at[place].op;
     int64_t   value = outcome(self, op, result);
     if (value == SAROS_EAGAIN && !(op->mark & UNWANTED)) {
         launch(self, place);
         return;
     }
-    free_place(self, place);
+    saros_table_free(&self->table, place);
     if (value == SAROS_EAGAIN || value == SAROS_ECANCELED) give_up(self, op, SAROS_ECANCELED);
     else saros_complete(self->loop, op, value);
 }
@@ -315,7 +320,9 @@ static void hand_over(uring_driver *self) {
 /* Leaves op to the kernel. */
 static int park(uring_driver *self, saros_op *op) {
     bool lent = saros_is_lent(op), close = op->kind == SAROS_OP_CLOSE;
-    int  error = close ? 0 : lent ? begin_poll(self, op->handle) : take_place(self, op->handle, op, &op->word);
+    int  error = close  ? 0
+                 : lent ? begin_poll(self, op->handle)
+                        : saros_table_take(&self->table, self->loop, op->handle, op, &op->word);
     if (error < 0) return error;
     saros_trace(self->loop, SAROS_ON_PARK, op, 0);
     if (close) end_poll(self, op->handle);
@@ -339,14 +346,14 @@ static void uring_cancel(void *driver, saros_op *op) {
     uring_driver *self = driver;
     op->mark = UNWANTED;
     if (saros_is_lent(op)) give_up(self, op, SAROS_ECANCELED); /* the kernel knows of the poll only */
-    else if (self->flights[op->word].owed) ended(self, op->word, -ECANCELED);
+    else if (self->table.at[op->word].owed) ended(self, op->word, -ECANCELED);
     else launch_cancel(self, op->word);
     if (!saros_running(self->loop)) hand_over(self);
 }
 
 static int64_t uring_take(void *driver, saros_op *op, void *buffer, size_t size) {
     (void)driver;
-    return received(op->handle, saros_try_recv(op->handle->os, buffer, size), size);
+    return receive(op->handle, buffer, size);
 }
 
 /* ---- the wait ------------------------------------------------------------------------------------------------- */
@@ -361,8 +368,8 @@ static void rung(uring_driver *self, int result, bool stays) {
 static void land(uring_driver *self, const struct io_uring_cqe *cqe) {
     uint32_t place = (uint32_t)cqe->user_data, generation = (uint32_t)(cqe->user_data >> 32);
     bool     stays = cqe->flags & IORING_CQE_F_MORE;
-    if (place >= self->count) return; /* NOBODY */
-    const flight *flown = &self->flights[place];
+    if (place >= self->table.count) return; /* NOBODY */
+    const saros_flight *flown = &self->table.at[place];
     if (flown->handle == NULL || flown->generation != generation) return;
     if (flown->op != NULL) ended(self, place, cqe->res);
     else if (place == 0) rung(self, cqe->res, stays);
@@ -385,17 +392,17 @@ static unsigned reap(uring_driver *self) {
 static int break_down(uring_driver *self, int error) {
     saros_ring_end(&self->ring);
     saros_waker_ring(&self->ring.news);
-    for (uint32_t place = 1; place < self->count; place++) {
-        saros_handle *handle = self->flights[place].handle;
-        if (handle == NULL || self->flights[place].op != NULL) continue;
+    for (uint32_t place = 1; place < self->table.count; place++) {
+        saros_handle *handle = self->table.at[place].handle;
+        if (handle == NULL || self->table.at[place].op != NULL) continue;
         saros_op *op = waits_for_poll(handle);
         if (op != NULL && saros_is_lent(op)) saros_complete(self->loop, op, error);
         poll_ended(self, handle);
     }
-    for (uint32_t place = 1; place < self->count; place++) {
-        if (self->flights[place].handle == NULL) continue;
-        free_place(self, place);
-        give_up(self, self->flights[place].op, error);
+    for (uint32_t place = 1; place < self->table.count; place++) {
+        if (self->table.at[place].handle == NULL) continue;
+        saros_table_free(&self->table, place);
+        give_up(self, self->table.at[place].op, error);
     }
     return error;
 }
@@ -433,7 +440,7 @@ static void uring_close(void *driver) {
     uring_driver *self = driver;
     saros_ring_close(&self->ring);
     saros_waker_close(&self->waker);
-    saros_realloc(self->loop, self->flights, self->room * sizeof *self->flights, 0);
+    saros_table_close(&self->table, self->loop);
 }
 
 static int uring_open(void *driver, saros_loop *loop, const saros_config *config) {
@@ -449,7 +456,7 @@ static int uring_open(void *driver, saros_loop *loop, const saros_config *config
         return error;
     }
     self->bell.os = self->waker.in;
-    error = take_place(self, &self->bell, NULL, &place);
+    error = saros_table_take(&self->table, self->loop, &self->bell, NULL, &place);
     if (error < 0) {
         uring_close(self);
         return error;

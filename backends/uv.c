@@ -3,7 +3,7 @@
  * What is wrong with libuv for this, and how this copes:
  *   What goes wrong late it answers with abort(). A start is only noted, and the kernel hears of it in the next uv_run,
  *   where a refusal ends the process. So starts are noted here instead, and uv_wait looks at each descriptor (is it
- *   open, is it a socket?) just before libuv does. Whether the kernel has room is asked when a number is first seen
+ *   open, can it be watched?) just before libuv does. Whether the kernel has room is asked when a number is first seen
  *   (uv_poll_init); if it runs out of it later, or uv_run cannot wait at all, libuv still aborts.
  *   A foreign loop that polls uv_backend_fd would not see what is only noted: so each start makes it readable by a wake,
  *   until the next step. What we offer is a copy whose number never changes.
@@ -88,10 +88,17 @@ static int with_room(uv_driver *self, int (*call)(uv_loop_t *loop), int room) {
     return error;
 }
 
-/* Is it still the file that it was? If not while it is watched, what it was may still be registered. False: no socket. */
+/* What the kernel does not refuse: sockets, pipes, terminals, and what has no type, as an eventfd. */
+static bool is_usable(int fd, mode_t mode) {
+    mode_t type = mode & S_IFMT;
+    return S_ISSOCK(mode) || S_ISFIFO(mode) || type == 0 || (S_ISCHR(mode) && isatty(fd));
+}
+
+/* Is it still the file that it was? If not while it is watched, what it was may still be registered. False: not usable. */
 static bool inspect(uv_driver *self, watcher *w) {
     struct stat now;
-    bool        usable = fstat(self->reactor.slots[w->slot].os, &now) == 0 && (w->slot == 0 || S_ISSOCK(now.st_mode));
+    int         fd = self->reactor.slots[w->slot].os;
+    bool        usable = fstat(fd, &now) == 0 && is_usable(fd, now.st_mode);
     if (usable && now.st_dev == w->device && now.st_ino == w->inode) return true;
     self->stale = self->stale || w->wanted != 0;
     if (usable) w->device = now.st_dev, w->inode = now.st_ino;
@@ -143,7 +150,7 @@ static int uv_watch(saros_reactor *reactor, uint32_t slot, unsigned was, unsigne
     }
     if (w->wanted == 0 || w->slot != slot) {
         w->slot = slot;
-        inspect(self, w); /* to know it again */
+        if (!inspect(self, w)) return SAROS_ENOSYS; /* to know it again */
     }
     w->wanted = now;
     change(self, w);

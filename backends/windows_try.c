@@ -136,6 +136,51 @@ int saros_try_name(saros_os_handle fd, bool peer, saros_address *address) {
 
 void saros_try_close(saros_os_handle fd) { closesocket((SOCKET)fd); }
 
+/* ---- what others have made -------------------------------------------------------------------------------------- */
+
+static int open_socket(SOCKET s, int option, int *value) {
+    int size = sizeof *value;
+    return getsockopt(s, SOL_SOCKET, option, (char *)value, &size) == 0 ? 0 : saros_error_from_os(WSAGetLastError());
+}
+
+int saros_try_adopt(saros_os_handle fd) {
+    int type, listens = 0, error = open_socket((SOCKET)fd, SO_TYPE, &type);
+    if (error == 0 && type != SOCK_STREAM) error = SAROS_EOPNOTSUPP;
+    if (error == 0) error = open_socket((SOCKET)fd, SO_ACCEPTCONN, &listens);
+    if (error == 0) error = dress((SOCKET)fd, AF_INET);
+    if (error < 0) return error;
+    return listens ? SAROS_FOUND_LISTENER : SAROS_FOUND_STREAM;
+}
+
+/* Nothing that is adopted here is a pipe: its calls would have to wait, or to be begun before they can be done. */
+int64_t saros_try_read(saros_os_handle fd, void *buffer, size_t size) {
+    (void)fd, (void)buffer, (void)size;
+    return SAROS_ENOTSOCK;
+}
+
+int64_t saros_try_write(saros_os_handle fd, const void *data, size_t size) {
+    (void)fd, (void)data, (void)size;
+    return SAROS_ENOTSOCK;
+}
+
+int saros_try_end_pipe(saros_os_handle *fd) {
+    (void)fd;
+    return SAROS_ENOTSOCK;
+}
+
+/* A connect that failed is no event to be asked for, and is told all the same. */
+int saros_try_ready(saros_os_handle fd, unsigned wanted) {
+    WSAPOLLFD one = {.fd = (SOCKET)fd};
+    int       type, error = open_socket(one.fd, SO_TYPE, &type);
+    if (error < 0 || wanted == 0) return error == SAROS_ENOTSOCK ? SAROS_EBADF : error;
+    if (wanted & SAROS_READABLE) one.events |= POLLRDNORM;
+    if (wanted & SAROS_WRITABLE) one.events |= POLLWRNORM;
+    if (WSAPoll(&one, 1, 0) == SOCKET_ERROR) return failed();
+    unsigned ready = (one.revents & POLLRDNORM ? SAROS_READABLE : 0) | (one.revents & POLLWRNORM ? SAROS_WRITABLE : 0);
+    if (one.revents & (POLLERR | POLLHUP | POLLNVAL)) ready = wanted;
+    return ready != 0 ? (int)(ready & wanted) : SAROS_EAGAIN;
+}
+
 /* ---- waking ----------------------------------------------------------------------------------------------------- */
 
 /* The other end of the connection that `out` has begun. Anybody on this machine may connect to our listener meanwhile;
@@ -170,23 +215,28 @@ static int connect_pair(SOCKET listener, SOCKET *in, SOCKET *out) {
     return error < 0 ? error : dress(*out, AF_INET);
 }
 
-int saros_waker_open(saros_waker *self) {
-    WSADATA about;
-    DWORD   flags = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT;
-    *self = (saros_waker){SAROS_NO_HANDLE, SAROS_NO_HANDLE};
-    int error = WSAStartup(MAKEWORD(2, 2), &about); /* gives its error back: there is no last one yet */
-    if (error != 0) return saros_error_from_os(error);
+int saros_try_pair(saros_os_handle ends[2]) {
+    DWORD  flags = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT;
     SOCKET in = INVALID_SOCKET, out = WSASocketW(AF_INET, SOCK_STREAM, 0, NULL, 0, flags),
            listener = WSASocketW(AF_INET, SOCK_STREAM, 0, NULL, 0, flags);
-    error = connect_pair(listener, &in, &out);
+    int error = connect_pair(listener, &in, &out);
     if (listener != INVALID_SOCKET) closesocket(listener);
-    if (error == 0) {
-        *self = (saros_waker){(saros_os_handle)in, (saros_os_handle)out};
-        return 0;
-    }
+    ends[0] = (saros_os_handle)in;
+    ends[1] = (saros_os_handle)out;
+    if (error == 0) return 0;
     if (in != INVALID_SOCKET) closesocket(in);
     if (out != INVALID_SOCKET) closesocket(out);
-    WSACleanup();
+    return error;
+}
+
+int saros_waker_open(saros_waker *self) {
+    WSADATA         about;
+    saros_os_handle ends[2] = {SAROS_NO_HANDLE, SAROS_NO_HANDLE};
+    int             error = WSAStartup(MAKEWORD(2, 2), &about); /* gives its error back: there is no last one yet */
+    if (error != 0) return saros_error_from_os(error);
+    error = saros_try_pair(ends);
+    *self = error == 0 ? (saros_waker){ends[0], ends[1]} : (saros_waker){SAROS_NO_HANDLE, SAROS_NO_HANDLE};
+    if (error < 0) WSACleanup();
     return error;
 }
 

@@ -17,7 +17,8 @@ typedef struct saros_driver {
     int (*open)(void *self, saros_loop *loop, const saros_config *config); /* 0 or an error; then no close */
     void (*close)(void *self);                                             /* nothing is in flight any more */
     saros_time (*now)(void *self);                                         /* never goes back */
-    void (*submit)(void *self, saros_op *op); /* cannot fail: a failure is a completion; a LISTEN or NAME ends in it */
+    void (*submit)(void *self, saros_op *op); /* cannot fail: a failure is a completion; LISTEN, ADOPT, BORROW, PAIR and
+                                                 NAME end in it */
     void (*cancel)(void *self, saros_op *op); /* a wish; op is in flight and still ends once */
     int (*wait)(void *self, saros_time timeout); /* until something is done, or time; <0 is fatal, but SAROS_EDEADLOCK:
                                           nothing can ever happen; only where that can be known, and with no time-out */
@@ -35,7 +36,7 @@ SAROS_API void saros_set_pollable(saros_loop *loop, saros_os_handle handle);
 SAROS_API bool saros_polled(const saros_loop *loop);
 /* For the watching eye: SAROS_ON_PARK when an op has to wait for the kernel. */
 SAROS_API void saros_trace(saros_loop *loop, enum saros_event event, const saros_op *op, int64_t result);
-/* The connection or listener is open: set handle->os (or word) first, then call this, then complete. */
+/* The handle is open: set handle->os (or word) first, then call this, then complete. */
 SAROS_API void saros_opened(saros_loop *loop, saros_handle *handle, bool listener);
 
 /* For what a driver offers beyond these eight: its state; NULL where the loop is on another driver. */

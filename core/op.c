@@ -20,6 +20,9 @@ static unsigned direction(const saros_op *op) {
     }
 }
 
+/* Does it open the empty handle that it is for? */
+static bool opens(const saros_op *op) { return op->kind >= SAROS_OP_CONNECT && op->kind <= SAROS_OP_PAIR; }
+
 static int may_open(const saros_handle *handle) {
     if (handle->state != SAROS_HANDLE_EMPTY) return SAROS_EISCONN;
     return handle->busy & PROMISED ? SAROS_EBUSY : 0; /* two connections in one handle: the first would be lost */
@@ -28,10 +31,13 @@ static int may_open(const saros_handle *handle) {
 /* Why the op cannot start, or 0. The answer is the same on every driver because no driver is asked. */
 static int refusal(const saros_loop *loop, const saros_op *op) {
     const saros_handle *handle = op->handle;
-    bool                opens = op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN;
     if (loop->broken < 0 && op->kind != SAROS_OP_CLOSE) return loop->broken;
     if (loop->closing && op->kind != SAROS_OP_CLOSE) return SAROS_ECLOSED;
-    if (opens) return may_open(handle);
+    if (op->kind == SAROS_OP_PAIR && op->accepted == handle) return SAROS_EINVAL;
+    if (op->kind == SAROS_OP_PAIR && may_open(op->accepted) < 0) return may_open(op->accepted);
+    bool given = op->kind == SAROS_OP_ADOPT || op->kind == SAROS_OP_BORROW;
+    if (given && op->size != (size_t)(saros_os_handle)op->size) return SAROS_EBADF; /* a number that none can have */
+    if (opens(op)) return may_open(handle);
     if (handle->state == SAROS_HANDLE_OPENING) return op->kind == SAROS_OP_CLOSE ? 0 : SAROS_ENOTCONN;
     if (handle->state != SAROS_HANDLE_OPEN) return SAROS_ECLOSED;
     if (handle->busy & direction(op)) return SAROS_EBUSY;
@@ -39,10 +45,12 @@ static int refusal(const saros_loop *loop, const saros_op *op) {
         if (!handle->listener) return SAROS_EINVAL;
         if (handle->busy >= ONE_ACCEPT * SAROS_MOST_ACCEPTS) return SAROS_EBUSY;
         return may_open(op->accepted);
-    } else if (handle->listener && direction(op)) {
+    } else if ((handle->listener || handle->borrowed) && direction(op)) {
         return SAROS_ENOTCONN;
     }
     if (op->kind == SAROS_OP_OPTION && (unsigned)op->setting->option >= SAROS_OPTION_KINDS) return SAROS_EINVAL;
+    if (op->kind == SAROS_OP_POLL && (op->size == 0 || op->size > (SAROS_READABLE | SAROS_WRITABLE)))
+        return SAROS_EINVAL;
     if ((op->kind == SAROS_OP_RECV || op->kind == SAROS_OP_SEND) && op->size == 0 && !saros_is_lent(op))
         return SAROS_EINVAL; /* 0 received would read as the end of the stream */
     return 0;
@@ -86,7 +94,7 @@ static void forget_handle(saros_loop *loop, saros_handle *handle) {
     handle->next = handle->prev = NULL;
     handle->os = SAROS_NO_HANDLE;
     handle->state = SAROS_HANDLE_EMPTY;
-    handle->listener = 0;
+    handle->listener = handle->borrowed = 0;
 }
 
 void saros_opened(saros_loop *loop, saros_handle *handle, bool listener) {
@@ -130,9 +138,10 @@ static bool start(saros_loop *loop, saros_op *op) {
     op->result = refusal(loop, op);
     if (op->result < 0) return true;
     if (op->kind == SAROS_OP_CLOSE) return begin_close(loop, op);
-    if (op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN) {
+    if (opens(op)) {
         op->handle->os = SAROS_NO_HANDLE;
         op->handle->state = SAROS_HANDLE_OPENING;
+        op->handle->borrowed = op->kind == SAROS_OP_BORROW;
         list_handle(loop, op->handle);
     }
     return fly(loop, op);
@@ -174,8 +183,7 @@ void saros_complete(saros_loop *loop, saros_op *op, int64_t result) {
     op->mark = 0; /* the driver has done with it */
     unlink_op(handle, op);
     loop->flying--;
-    bool failed_open = (op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN) && result < 0;
-    if (op->kind == SAROS_OP_CLOSE || (failed_open && !closing)) forget_handle(loop, handle);
+    if (op->kind == SAROS_OP_CLOSE || (opens(op) && result < 0 && !closing)) forget_handle(loop, handle);
     if (op == loop->submitting) loop->submitting = NULL; /* fly() tells its caller */
     else saros_make_ready(loop, op);
     if (closing) continue_close(loop, handle);

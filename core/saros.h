@@ -86,10 +86,14 @@ SAROS_API size_t saros_address_format(const saros_address *address, char text[SA
     X(TIMER, "timer")       /* saros_timer */                                                                    \
     X(CONNECT, "connect")   /* handle (empty), address, size = 1: address[1] is ours -> 0 and an open handle */  \
     X(LISTEN, "listen")     /* handle (empty), address, size = backlog -> 0 and an open handle */                \
+    X(ADOPT, "adopt")       /* handle (empty), size = a descriptor -> 0 and an open handle; see below */         \
+    X(BORROW, "borrow")     /* the same, for POLL alone: the descriptor stays the caller's */                    \
+    X(PAIR, "pair")         /* handle, accepted (both empty) -> 0 and both open, connected with each other */    \
     X(ACCEPT, "accept")     /* handle = listener, accepted = an empty handle -> 0 and that one open */           \
     X(RECV, "recv")         /* handle, buffer, size -> 1..size, or 0 at the end; buffer NULL: lent, see below */ \
     X(SEND, "send")         /* handle, data, size -> 1..size */                                                  \
     X(SHUTDOWN, "shutdown") /* handle: no more will be sent -> 0 */                                              \
+    X(POLL, "poll")         /* handle, size = enum saros_ready, or several -> those of them that hold */         \
     X(NAME, "name")         /* handle, address (out), size = 0 ours, 1 the peer's -> 0 */                        \
     X(OPTION, "option")     /* handle, setting, size = 0 to set it, 1 to ask for it -> 0 */                      \
     X(CLOSE, "close")       /* handle: ends what is in flight on it, then closes -> 0 */
@@ -124,14 +128,27 @@ struct saros_op {
     uint32_t word;       /* the driver's; the timer heap's */
 };
 
+/* What a POLL waits for: that a receive or accept, or a send, would not wait. An end or an error is both. Any number of
+ * POLLs may wait on a handle; they take nothing away, and who else is quicker may. */
+enum saros_ready { SAROS_READABLE = 1, SAROS_WRITABLE = 2 };
+
+/* ADOPT takes a connected or listening stream socket, an end of a pipe, or a terminal. From then on it is the loop's: made
+ * non-blocking and closed on exec, and closed by CLOSE. On a pipe's end NAME is SAROS_ENOTSOCK, SHUTDOWN closes an end
+ * that only writes, so that its reader sees the end (SAROS_EBUSY while something waits on it; SAROS_ENOTCONN on any
+ * other), and the wrong direction is SAROS_EOPNOTSUPP. What nobody can wait for (files, folders, devices) and datagram sockets are
+ * SAROS_EOPNOTSUPP, what is closed SAROS_EBADF; then the descriptor is the caller's, and as it was. On Windows: sockets
+ * only, SAROS_ENOTSOCK. No SIGPIPE comes of any of them.
+ * BORROW takes whatever poll(2) takes (files are always ready), and changes nothing about it. Only one handle
+ * of a loop may have a descriptor. CLOSE the handle before the descriptor is closed: who waits may not hear of that. */
+
 /* A RECV without a buffer is lent one: it waits until there is something, and just before it is told the bytes are
  * put into the loop's one scratch buffer. They are at saros_lent(loop) until done returns. */
 SAROS_API const char *saros_lent(const saros_loop *loop);
 
 enum saros_handle_state { SAROS_HANDLE_EMPTY, SAROS_HANDLE_OPENING, SAROS_HANDLE_OPEN, SAROS_HANDLE_CLOSING };
 
-/* An open stream or listener. Zero it. It must stay where it is from connect, listen or accept until its CLOSE
- * is told. At most one RECV and one SEND (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16 ACCEPTs. An empty one is
+/* An open stream or listener, or a borrowed descriptor. Zero it. It must stay where it is from connect, listen, adopt,
+ * borrow, pair or accept until its CLOSE is told. At most one RECV and one SEND (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16 ACCEPTs. An empty one is
  * for one op at a time to open: SAROS_EBUSY also where an ACCEPT in flight is to fill it. */
 struct saros_handle {
     saros_handle   *next, *prev;  /* the loop's list of handles */
@@ -142,6 +159,7 @@ struct saros_handle {
     uint8_t         busy;         /* the loop's: which directions have an op */
     uint8_t         bits;         /* the driver's */
     uint32_t        slot;         /* the driver's */
+    uint8_t         borrowed;     /* for POLL alone, and not to be closed */
     uintptr_t       word;         /* the driver's */
 };
 #define SAROS_MOST_ACCEPTS 16

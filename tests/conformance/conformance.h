@@ -13,6 +13,7 @@ int conform_streams(void);  /* what is sent is received */
 int conform_ending(void);   /* the peer ends, or resets */
 int conform_stopping(void); /* cancel, close, and callbacks that do so */
 int conform_hostile(void);  /* limits, and descriptors closed behind our back; nothing spins */
+int conform_given(void);    /* adopted descriptors, pipes, pairs */
 int conform_timing(void);   /* timers, wakes, signals, idleness */
 int conform_none(void);     /* for a driver without descriptors */
 
