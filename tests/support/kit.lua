@@ -117,6 +117,13 @@ if not kit.host then
    kit.host = arg and arg[lowest] or "build/debug/saros"
 end
 
+-- A module in C of the tests' own, tests/module/*.c; nil where it was not built.
+function kit.module(name)
+   local folder = os.getenv("SAROS_MODULES") or kit.host:gsub("[^/]*$", "tests/modules")
+   local open = package.loadlib(folder .. "/" .. name .. ".so", "luaopen_" .. name)
+   return open and open()
+end
+
 function kit.quote(word)
    return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
 end

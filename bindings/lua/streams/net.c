@@ -8,13 +8,11 @@
 
 #include "bindings/lua/streams/stream.h"
 
-enum { LINE_LIMIT = 64 * 1024, ALL_LIMIT = 64 * 1024 * 1024 };
-
 /* ---- making and closing --------------------------------------------------------------------------------------- */
 
 static void close_told(saros_loop *loop, saros_op *op, int64_t result);
 
-static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit) {
+saros_stream *saros_stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit) {
     saros_stream *stream = saros_new(L, rt->lua, type, sizeof *stream, 1); /* value 1: the string that is being sent */
     stream->handle.os = SAROS_NO_HANDLE;
     stream->window.line_limit = line_limit;
@@ -27,7 +25,7 @@ static saros_stream *stream_new(lua_State *L, saros_rt *rt, enum saros_type type
     return stream;
 }
 
-static void unlink_stream(saros_stream *stream) {
+void saros_stream_unlink(saros_stream *stream) {
     saros_rt *rt = stream->rt != NULL ? stream->rt : stream->closing;
     if (rt == NULL) return; /* its loop has closed and forgotten it */
     if (stream->prev != NULL) stream->prev->next = stream->next;
@@ -66,7 +64,7 @@ static void close_told(saros_loop *loop, saros_op *op, int64_t result) {
     saros_rt     *rt = stream->closing;
     (void)loop, (void)result;
     saros_stream_drop_layer(stream);
-    unlink_stream(stream);
+    saros_stream_unlink(stream);
     saros_drop(rt, stream);
 }
 
@@ -81,12 +79,12 @@ void saros_stream_abandon(saros_stream *stream) {
     if (stream->rt != NULL) begin_close(stream);
     saros_abandon(loop, &stream->close);
     saros_stream_drop_layer(stream);
-    unlink_stream(stream);
+    saros_stream_unlink(stream);
 }
 
 /* A stream that never opened: nothing to close. */
 static int never_opened(lua_State *L, saros_stream *stream, int code, const char *op, const char *address) {
-    unlink_stream(stream);
+    saros_stream_unlink(stream);
     return saros_fail(L, code, "%s %s: %s", op, address, saros_error_text(code));
 }
 
@@ -189,7 +187,7 @@ static int method_peer_address(lua_State *L) { return push_name(L, saros_check_s
 
 /* ---- options -------------------------------------------------------------------------------------------------- */
 
-static size_t limit_field(lua_State *L, int arg, const char *name, size_t otherwise) {
+size_t saros_stream_limit(lua_State *L, int arg, const char *name, size_t otherwise) {
     int         ok;
     lua_Integer value = (lua_Integer)otherwise;
     if (!lua_istable(L, arg)) return otherwise;
@@ -211,7 +209,7 @@ static int connect_k(lua_State *L, int status, lua_KContext ctx) {
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
     if (result == SAROS_ECANCELED && saros_is_cancelled(task)) {
-        unlink_stream(stream);
+        saros_stream_unlink(stream);
         return saros_raise_cancelled(L, task);
     }
     if (result < 0 || stream->rt == NULL)
@@ -238,8 +236,8 @@ static int connect(lua_State *L) {
     saros_task              *task = saros_begin(L, "saros.connect");
     lua_settop(L, 2);
     saros_check_options(L, 2, names);
-    size_t line_limit = limit_field(L, 2, "line_limit", LINE_LIMIT);
-    size_t all_limit = limit_field(L, 2, "all_limit", ALL_LIMIT);
+    size_t line_limit = saros_stream_limit(L, 2, "line_limit", SAROS_LINE_LIMIT);
+    size_t all_limit = saros_stream_limit(L, 2, "all_limit", SAROS_ALL_LIMIT);
     int    code = read_address(L, task->rt, 1, &address);
     if (code == SAROS_ENOSYS && task->rt->world == NULL) return connect_name(L);
     if (code < 0) return no_address(L, code, "connect");
@@ -248,7 +246,7 @@ static int connect(lua_State *L) {
     lua_insert(L, 1);
     saros_address *kept = lua_newuserdatauv(L, sizeof *kept, 0); /* the driver may read it while it connects */
     *kept = address;
-    saros_stream *stream = stream_new(L, task->rt, SAROS_T_STREAM, line_limit, all_limit);
+    saros_stream *stream = saros_stream_new(L, task->rt, SAROS_T_STREAM, line_limit, all_limit);
     lua_pushvalue(L, 3);
     lua_setiuservalue(L, 4, 1); /* also when the coroutine is closed meanwhile */
     task->op.kind = SAROS_OP_CONNECT;
@@ -269,12 +267,12 @@ static int listen(lua_State *L) {
     saros_rt                *rt = saros_loop_now(L, "saros.listen");
     lua_settop(L, 2);
     saros_check_options(L, 2, names);
-    size_t backlog = limit_field(L, 2, "backlog", 0);
-    size_t line_limit = limit_field(L, 2, "line_limit", LINE_LIMIT);
-    size_t all_limit = limit_field(L, 2, "all_limit", ALL_LIMIT);
+    size_t backlog = saros_stream_limit(L, 2, "backlog", 0);
+    size_t line_limit = saros_stream_limit(L, 2, "line_limit", SAROS_LINE_LIMIT);
+    size_t all_limit = saros_stream_limit(L, 2, "all_limit", SAROS_ALL_LIMIT);
     int    code = read_address(L, rt, 1, &address);
     if (code < 0) return no_address(L, code, "listen");
-    saros_stream *stream = stream_new(L, rt, SAROS_T_LISTENER, line_limit, all_limit); /* for what it accepts */
+    saros_stream *stream = saros_stream_new(L, rt, SAROS_T_LISTENER, line_limit, all_limit); /* for what it accepts */
     saros_op      op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
     leave(rt, rt->task);
     saros_submit_now(rt->loop, &op); /* no driver has to wait for a listener */
@@ -290,7 +288,7 @@ static int accept_k(lua_State *L, int status, lua_KContext ctx) {
     (void)status, (void)ctx;
     if (L != task->co) saros_drop(task->rt, stream);
     if (result >= 0 && stream->rt != NULL) return 1;
-    if (stream->rt != NULL) unlink_stream(stream);
+    if (stream->rt != NULL) saros_stream_unlink(stream);
     if (result == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (result >= 0 || result == SAROS_ECLOSED) return saros_closed(L);
     return saros_fail(L, result, "accept: %s", saros_error_text(result));
@@ -304,7 +302,7 @@ void saros_net_forget(saros_task *task) {
         begin_close(stream);
         return;
     }
-    unlink_stream(stream);
+    saros_stream_unlink(stream);
     saros_drop(task->rt, stream);
 }
 
@@ -315,7 +313,7 @@ static int method_accept(lua_State *L) {
     if (listener->rt != task->rt) return luaL_error(L, "listener:accept: the listener belongs to another loop");
     lua_settop(L, 1);
     saros_stream *stream =
-        stream_new(L, task->rt, SAROS_T_STREAM, listener->window.line_limit, listener->window.all_limit);
+        saros_stream_new(L, task->rt, SAROS_T_STREAM, listener->window.line_limit, listener->window.all_limit);
     if (L != task->co) { /* this coroutine may be closed, and collected, while the driver writes to the stream */
         lua_pushvalue(L, 2);
         saros_anchor(L, task->rt, stream);
@@ -354,4 +352,5 @@ void saros_open_net(lua_State *L) {
     saros_add(L, saros_write_methods);
     lua_pop(L, 2);
     saros_add(L, functions);
+    saros_add(L, saros_given_functions);
 }

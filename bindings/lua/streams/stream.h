@@ -1,4 +1,5 @@
-/* stream.h: a stream or listener in Lua's hands. net.c opens and closes it, stream_read.c and stream_write.c use it.
+/* stream.h: a stream or listener in Lua's hands. net.c and given.c open it, net.c closes it, stream_read.c and
+ * stream_write.c use it.
  *
  * It is the userdata itself; its handle belongs to the driver while something flies on it. */
 #ifndef SAROS_STREAM_H
@@ -36,6 +37,15 @@ struct saros_stream {
     int           error;   /* the receive that failed */
 };
 
+enum { SAROS_LINE_LIMIT = 64 * 1024, SAROS_ALL_LIMIT = 64 * 1024 * 1024 };
+
+/* Pushes one that is not open yet, a stream or a listener. Where it does not open it is to be unlinked. */
+saros_stream *saros_stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit);
+void          saros_stream_unlink(saros_stream *stream);
+size_t        saros_stream_limit(lua_State *L, int arg, const char *name, size_t otherwise); /* an option's; raises */
+/* Pushes the stream or listener that owns the descriptor from now on, and returns 0; or pushes nothing: the error. May
+ * raise only for want of memory, and then as well the descriptor is still the caller's. */
+int           saros_stream_adopt(lua_State *L, saros_rt *rt, saros_os_handle fd, size_t line_limit, size_t all_limit);
 saros_stream *saros_check_stream(lua_State *L);              /* argument 1 */
 int           saros_closed(lua_State *L);                    /* nil, "closed", "ECLOSED" */
 void          saros_stream_drop_layer(saros_stream *stream); /* it has closed */
@@ -54,6 +64,6 @@ static inline bool saros_stream_send(saros_stream *stream, saros_task *task) {
 void                  saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
 void                  saros_stream_pass_on(saros_stream     *stream,
                                            const saros_task *task); /* the task does not write any more: the next */
-extern const luaL_Reg saros_read_methods[], saros_write_methods[];
+extern const luaL_Reg saros_read_methods[], saros_write_methods[], saros_given_functions[];
 
 #endif
