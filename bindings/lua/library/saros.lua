@@ -852,6 +852,21 @@ function saros.connect(address, options) end
 ---@return string? code
 function saros.listen(address, options) end
 
+---Two streams that are connected with each other.
+---@param options? saros.stream_options
+---@return saros.stream?
+---@return saros.stream|string other or the message
+---@return string? code
+function saros.pair(options) end
+
+---A stream or listener that owns a descriptor of the system from now on: a stream socket, an end of a pipe, a terminal.
+---@param fd integer
+---@param options? saros.stream_options
+---@return saros.stream|saros.listener|nil
+---@return string? message
+---@return string? code
+function saros.adopt(fd, options) end
+
 ---Runs fn(stream, peer) in a task for each connection, and closes the stream when fn ends.
 ---@param address saros.address
 ---@param fn fun(stream: saros.stream, peer: string)
