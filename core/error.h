@@ -72,7 +72,9 @@
     X(ESRCH, -75, ESRCH, 0, "no such process")                                \
     X(ECHILD, -76, ECHILD, 0, "no such child process")                        \
     X(E2BIG, -77, E2BIG, 0, "argument list too long")                         \
-    X(ENOTTY, -78, ENOTTY, 0, "not a terminal")
+    X(ENOTTY, -78, ENOTTY, 0, "not a terminal")                               \
+    X(ENOEXEC, -79, ENOEXEC, 193, "not a program")                            \
+    X(ETXTBSY, -80, ETXTBSY, 0, "a program that runs, or a file that is being written")
 
 enum saros_error {
 #define SAROS_ERROR_CODE(name, code, posix, windows, text) SAROS_##name = (code),

@@ -32,6 +32,7 @@ test     | library cmocka              | libcmocka-dev   | cmocka
 test     | lua string                  | lua5.4          | a stock Lua 5.4, as lua5.4
 test     | lua busted.runner           | lua-busted      | busted for Lua 5.4
 test     | apt command python3         | python3         | Python 3, whose asyncio plays the oracle
+test     | apt command strace          | strace          | strace, which takes system calls away
 check    | command clang               | clang           | clang
 check    | command clang-format        | clang-format    | clang-format
 check    | command clang-tidy          | clang-tidy      | clang-tidy

@@ -234,13 +234,14 @@ static const char *const lazy[][2] = {{"serve", "serve"},
                                       {"_connect_name", "connect_name"},
                                       {"_options", "options"},
                                       {"signal", "signal"},
+                                      {"process", "process"},
                                       {NULL, NULL}};
 
 /* What these stand on: functions in C, that come into the module with the first of them. */
 static const struct {
     const char *key;
     void (*open)(lua_State *L);
-} native[] = {{"_signal_open", saros_open_signal}};
+} native[] = {{"_signal_open", saros_open_signal}, {"_child", saros_open_process}};
 
 /* __index of the module: parts written in Lua are compiled when they are first asked for. */
 static int load_part(lua_State *L) {

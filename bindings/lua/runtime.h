@@ -61,6 +61,7 @@ enum saros_type {
     SAROS_T_GENERATOR,
     SAROS_T_LOOKUP,
     SAROS_T_SIGNALS,
+    SAROS_T_PROCESS,
     SAROS_TYPES
 };
 
@@ -310,6 +311,7 @@ void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);
 void saros_open_names(lua_State *L);
 void saros_open_signal(lua_State *L);
+void saros_open_process(lua_State *L);
 void saros_open_install(lua_State *L);
 void saros_open_tunnel(lua_State *L);
 void saros_open_coroutine(lua_State *L);

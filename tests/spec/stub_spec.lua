@@ -38,6 +38,7 @@ local function types()
    end
    local server = assert(saros.serve("127.0.0.1:0", print))
    list["saros.server"] = debug.getmetatable(server)
+   list["saros.process"] = saros.process._Process
    server:shutdown(0)
    return list
 end
@@ -80,6 +81,10 @@ describe("the stub for editors", function()
 
    it("has the functions of saros.signal, and no other", function()
       assert.are.equal("", compare(public(saros.signal), found.classes["saros.signallib"]))
+   end)
+
+   it("has the functions of saros.process, and no other", function()
+      assert.are.equal("", compare(public(saros.process), found.classes["saros.processlib"]))
    end)
 
    it("has of saros.coroutine what Lua's own coroutine library lacks", function()

@@ -8,6 +8,7 @@
 ---@class saroslib
 ---@field _VERSION string the version, as "0.1.0"
 ---@field signal saros.signallib
+---@field process saros.processlib
 local saros = {}
 
 ---Anything that can be awaited: a task, a future, or an object whose metatable has `__await`.
@@ -803,6 +804,76 @@ function Signals:wait() end
 ---Listens no more.
 ---@return true
 function Signals:close() end
+
+-- ---- processes -----------------------------------------------------------------------------------------------------
+
+---What a process is begun with: program and arguments, and these.
+---@class saros.process_options
+---@field stdin? "inherit"|"null"|"pipe"|file*|saros.stream
+---@field stdout? "inherit"|"null"|"pipe"|file*|saros.stream
+---@field stderr? "inherit"|"null"|"pipe"|"stdout"|file*|saros.stream
+---@field cwd? string its working directory
+---@field env? table<string, string|number> its whole environment
+---@field [integer] string|number
+
+---@class saros.run_options: saros.process_options
+---@field input? string what it reads
+---@field timeout? number seconds after which it is killed
+---@field limit? integer the most bytes of each output (64 MiB)
+
+---What a process that was run has done.
+---@class saros.run_result
+---@field ok boolean it has exited with 0
+---@field how "exit"|"signal"|"unknown"
+---@field code? integer the exit code or the signal's number
+---@field stdout? string
+---@field stderr? string
+
+---@class saros.processlib
+local process = {}
+
+---A child process.
+---@class saros.process
+---@field pid integer
+---@field stdin? saros.stream
+---@field stdout? saros.stream
+---@field stderr? saros.stream
+local Process = {}
+
+---Begins a child process.
+---@async
+---@param options saros.process_options
+---@return saros.process?
+---@return string? message
+---@return string? code
+function process.spawn(options) end
+
+---Runs a child process to its end: feeds it, and takes what it writes.
+---@async
+---@param options saros.run_options
+---@return saros.run_result?
+---@return string? message
+---@return string? code
+function process.run(options) end
+
+---Waits until it has ended: "exit" and the code, or "signal" and the number.
+---@async
+---@return "exit"|"signal"|nil
+---@return integer|string
+---@return string? code
+function Process:wait() end
+
+---Sends it a signal, SIGTERM without one.
+---@param signal? string|integer
+---@return true?
+---@return string? message
+---@return string? code
+function Process:kill(signal) end
+
+---Kills it if it still runs, waits until it has ended, and closes its streams.
+---@async
+---@return true
+function Process:close() end
 
 -- ---- streams -------------------------------------------------------------------------------------------------------
 

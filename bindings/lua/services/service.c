@@ -126,6 +126,7 @@ static void let_go(saros_job *job) {
     unlink_job(job);
     if (job->held) saros_release(rt->loop);
     job->held = false;
+    if (job->ended != NULL) job->ended(job);
     job->rt = NULL;
     saros_drop(rt, job);
 }
@@ -194,13 +195,11 @@ void saros_job_give_up(saros_job *job) {
     job->held = false;
 }
 
-int saros_job_await(lua_State *L, saros_task *task, int at, const char *what, lua_KFunction k) {
-    char           why[256];
-    saros_rt      *rt = task->rt;
+int saros_job_start(lua_State *L, saros_rt *rt, int at, char *why, size_t size) {
     saros_job     *job = lua_touserdata(L, at);
     int            error = SAROS_ENOSYS;
-    saros_service *service = find(rt, &error, why, sizeof why);
-    if (service == NULL) return saros_fail(L, error, "%s: %s", what, why);
+    saros_service *service = find(rt, &error, why, size);
+    if (service == NULL) return error;
     lua_pushvalue(L, at);
     saros_anchor(L, rt, job);
     job->rt = rt;
@@ -211,8 +210,16 @@ int saros_job_await(lua_State *L, saros_task *task, int at, const char *what, lu
     saros_expect(rt->loop, &job->op);
     saros_hold(rt->loop);
     job->held = true;
-    saros_wait_on(task, &job->waiters);
     queue(service, job, false);
+    return 0;
+}
+
+int saros_job_await(lua_State *L, saros_task *task, int at, const char *what, lua_KFunction k) {
+    char       why[256];
+    saros_job *job = lua_touserdata(L, at);
+    int        error = saros_job_start(L, task->rt, at, why, sizeof why);
+    if (error < 0) return saros_fail(L, error, "%s: %s", what, why);
+    saros_wait_on(task, &job->waiters);
     return saros_suspend(L, task, 0, k);
 }
 

@@ -21,12 +21,17 @@ struct saros_job {
     /* On the service's thread, once it has begun and is not done: ends it early if that is possible; saros_job_done is
      * called all the same. Must not call it itself. */
     void (*stop)(saros_service *service, struct saros_job *job);
+    /* On the loop's thread, once the service has let go of it for good, begun or not; NULL: nothing. op.result has what
+     * came of it. Must not raise. */
+    void (*ended)(struct saros_job *job);
 };
 
-/* Gives the job at stack index `at` (filled: begin, stop) to the service of the task's loop, and suspends the task; in k
- * saros_job_resumed. Starts the service where there is none yet. The last thing that an awaiting function does; raises
- * where the service cannot be had for lack of memory; where there is no libuv, or no such thing in a simulated world, it
- * returns nil, message, "ENOSYS". */
+/* Gives the job at stack index `at` (filled: begin, stop) to the service of that loop. 0; or the error, with the reason in
+ * why[0..size), and then it is not out. Starts the service where there is none yet. Raises for lack of memory alone. */
+int saros_job_start(lua_State *L, saros_rt *rt, int at, char *why, size_t size);
+/* The same, and suspends the task until it is told; in k
+ * saros_job_resumed. The last thing that an awaiting function does; where there is no libuv it returns nil, message,
+ * "ENOSYS". */
 int saros_job_await(lua_State *L, saros_task *task, int at, const char *what, lua_KFunction k);
 /* First in a continuation; raises where the task was cancelled. What came of the job: 0 or an error. */
 int saros_job_resumed(lua_State *L, int at);
