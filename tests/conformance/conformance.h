@@ -14,6 +14,7 @@ int conform_ending(void);   /* the peer ends, or resets */
 int conform_stopping(void); /* cancel, close, and callbacks that do so */
 int conform_hostile(void);  /* limits, and descriptors closed behind our back; nothing spins */
 int conform_given(void);    /* adopted descriptors, pipes, pairs */
+int conform_ready(void);    /* polls, and borrowed descriptors */
 int conform_timing(void);   /* timers, wakes, signals, idleness */
 int conform_none(void);     /* for a driver without descriptors */
 
