@@ -96,6 +96,13 @@ int saros_lua_spawn(lua_State *L, int nargs, saros_scope *scope, const char *nam
     return lua_pcall(L, nargs + 2, 1, 0);
 }
 
+saros_loop *saros_lua_loop(lua_State *L) {
+    const saros_lua *lua = state_of(L);
+    if (lua == NULL) return NULL;
+    const saros_rt *rt = lua->current != NULL ? lua->current : lua->attached;
+    return rt != NULL ? rt->loop : NULL;
+}
+
 size_t saros_lua_tasks(lua_State *L) {
     saros_lua *lua = state_of(L);
     return lua != NULL && lua->attached != NULL ? lua->attached->live : 0;

@@ -124,6 +124,7 @@ void saros_rt_close(lua_State *L, saros_rt *rt) {
     saros_debug_end(rt);
     saros_signals_close(rt);
     while (rt->streams != NULL) saros_stream_abandon(rt->streams);
+    while (rt->borrowed != NULL) saros_borrowed_abandon(rt->borrowed);
     saros_scopes_free(rt);
     saros_abandon(loop, &rt->suspicion);
     saros_clocks_close(rt);

@@ -318,6 +318,7 @@ static int module_new(lua_State *L) {
     saros_open_error(L);
     saros_open_net(L);
     saros_open_names(L);
+    saros_open_ready(L);
     saros_open_install(L);
     saros_open_tunnel(L);
     saros_open_coroutine(L);

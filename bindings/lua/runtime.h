@@ -13,18 +13,19 @@
 #include "bindings/lua/compat.h"
 #include "bindings/lua/saros_lua.h"
 
-typedef struct saros_lua     saros_lua;
-typedef struct saros_rt      saros_rt;
-typedef struct saros_task    saros_task;
-typedef struct saros_stream  saros_stream;
-typedef struct saros_call    saros_call;
-typedef struct saros_clock   saros_clock;
-typedef struct saros_waiter  saros_waiter;
-typedef struct saros_gen     saros_gen;
-typedef struct saros_service saros_service;
-typedef struct saros_job     saros_job;
-typedef struct saros_lost    saros_lost;
-typedef struct saros_source  saros_source;
+typedef struct saros_lua      saros_lua;
+typedef struct saros_rt       saros_rt;
+typedef struct saros_task     saros_task;
+typedef struct saros_stream   saros_stream;
+typedef struct saros_call     saros_call;
+typedef struct saros_clock    saros_clock;
+typedef struct saros_waiter   saros_waiter;
+typedef struct saros_gen      saros_gen;
+typedef struct saros_service  saros_service;
+typedef struct saros_job      saros_job;
+typedef struct saros_lost     saros_lost;
+typedef struct saros_borrowed saros_borrowed;
+typedef struct saros_source   saros_source;
 
 /* The kinds of userdata, by the index of their metatable. */
 enum saros_type {
@@ -62,6 +63,7 @@ enum saros_type {
     SAROS_T_LOOKUP,
     SAROS_T_SIGNALS,
     SAROS_T_PROCESS,
+    SAROS_T_BORROWED,
     SAROS_TYPES
 };
 
@@ -125,47 +127,48 @@ typedef struct saros_slots {
 enum { SAROS_THREADS, SAROS_STARTS, SAROS_CALLS, SAROS_SLOTS, SAROS_ANCHORS = SAROS_SLOTS, SAROS_TABLES };
 
 struct saros_rt {
-    saros_lua     *lua;
-    saros_loop    *loop; /* NULL: closed */
-    lua_State     *L;    /* who runs the loop: the `from` of resumes */
-    saros_task    *task; /* the one that runs just now; NULL in callbacks */
-    saros_task    *first, *last;
-    saros_task    *main;   /* whose end ends run() */
-    saros_task    *failed; /* ended by an error that nobody has awaited yet, and that is not yet reported */
-    saros_call    *calls;  /* callbacks that are still to come */
-    saros_stream  *streams;
-    saros_scope   *scopes;     /* the host's */
-    saros_lost    *lost;       /* errors of futures that nobody has awaited yet */
-    saros_gen     *generators; /* suspended coroutines of scripts that have scopes open */
-    saros_rt      *next;
-    uint32_t       id;       /* never used again, as its address may be */
-    size_t         live;     /* tasks */
-    size_t         late;     /* of these: see saros_task */
-    size_t         reported; /* errors that nobody awaited */
-    saros_worker  *idle;     /* coroutines that have ended well */
-    uint32_t       idle_count;
-    saros_clock  **clocks; /* the script's own, from place 1 on; NULL where one has gone */
-    uint32_t       clock_room;
-    uint32_t       eager;                      /* first steps in progress inside calls of spawn_now */
-    saros_waiter  *next_step;                  /* tasks that wait for the host's next step */
-    bool           step_held;                  /* … for which the loop counts as not done */
-    bool           runs_itself;                /* no host steps it */
-    saros_time     stepped;                    /* when the host's latest step began */
-    uint64_t       steps;                      /* of the host's */
-    saros_service *service;                    /* NULL: nobody has needed it yet */
-    saros_job     *jobs;                       /* that it has */
-    saros_source  *signals;                    /* those that are open */
-    saros_world   *world;                      /* NULL: the system's */
-    saros_guest    guest;                      /* an attached one's place on its loop */
-    int            self, tables[SAROS_TABLES]; /* in the registry: the userdata; what it keeps alive */
-    saros_slots    slots[SAROS_SLOTS];         /* of the tables that are arrays */
-    bool           owned, running, closing, interrupted, stopped_by_script, deadlocked;
-    bool           handled; /* handler.c: the script has set an exception handler */
-    bool           watched; /* each step is timed, for what follows: */
-    saros_manners  manners;
-    saros_time     step_began; /* the one that runs */
-    saros_time     report_after;
-    saros_op       suspicion; /* deadlock.c: a timer, after which circles are looked for */
+    saros_lua      *lua;
+    saros_loop     *loop; /* NULL: closed */
+    lua_State      *L;    /* who runs the loop: the `from` of resumes */
+    saros_task     *task; /* the one that runs just now; NULL in callbacks */
+    saros_task     *first, *last;
+    saros_task     *main;   /* whose end ends run() */
+    saros_task     *failed; /* ended by an error that nobody has awaited yet, and that is not yet reported */
+    saros_call     *calls;  /* callbacks that are still to come */
+    saros_stream   *streams;
+    saros_borrowed *borrowed;   /* descriptors of others that somebody waits for */
+    saros_scope    *scopes;     /* the host's */
+    saros_lost     *lost;       /* errors of futures that nobody has awaited yet */
+    saros_gen      *generators; /* suspended coroutines of scripts that have scopes open */
+    saros_rt       *next;
+    uint32_t        id;       /* never used again, as its address may be */
+    size_t          live;     /* tasks */
+    size_t          late;     /* of these: see saros_task */
+    size_t          reported; /* errors that nobody awaited */
+    saros_worker   *idle;     /* coroutines that have ended well */
+    uint32_t        idle_count;
+    saros_clock   **clocks; /* the script's own, from place 1 on; NULL where one has gone */
+    uint32_t        clock_room;
+    uint32_t        eager;                      /* first steps in progress inside calls of spawn_now */
+    saros_waiter   *next_step;                  /* tasks that wait for the host's next step */
+    bool            step_held;                  /* … for which the loop counts as not done */
+    bool            runs_itself;                /* no host steps it */
+    saros_time      stepped;                    /* when the host's latest step began */
+    uint64_t        steps;                      /* of the host's */
+    saros_service  *service;                    /* NULL: nobody has needed it yet */
+    saros_job      *jobs;                       /* that it has */
+    saros_source   *signals;                    /* those that are open */
+    saros_world    *world;                      /* NULL: the system's */
+    saros_guest     guest;                      /* an attached one's place on its loop */
+    int             self, tables[SAROS_TABLES]; /* in the registry: the userdata; what it keeps alive */
+    saros_slots     slots[SAROS_SLOTS];         /* of the tables that are arrays */
+    bool            owned, running, closing, interrupted, stopped_by_script, deadlocked;
+    bool            handled; /* handler.c: the script has set an exception handler */
+    bool            watched; /* each step is timed, for what follows: */
+    saros_manners   manners;
+    saros_time      step_began; /* the one that runs */
+    saros_time      report_after;
+    saros_op        suspicion; /* deadlock.c: a timer, after which circles are looked for */
 };
 
 enum { SAROS_MOST_IDLE = 1024 }; /* coroutines kept for the next tasks: about 1 MB */
@@ -275,6 +278,11 @@ void saros_service_close(saros_rt *rt); /* its loop closes, and no task lives; w
 void saros_signals_close(saros_rt *rt);              /* its loop closes */
 bool saros_signals_open(const saros_source *source); /* NULL: no */
 
+/* ---- services/ready.c ------------------------------------------------------------------------------------------ */
+
+void saros_borrowed_abandon(saros_borrowed *self); /* its loop closes, and no task lives: gives it back at once */
+void saros_ready_forget(const saros_task *task);   /* its op was told: it does not wait for a descriptor any more */
+
 /* ---- time.c, error.c ------------------------------------------------------------------------------------------ */
 
 void saros_stepping(saros_rt *rt);                              /* its host is about to step it */
@@ -310,6 +318,7 @@ void saros_open_sync(lua_State *L);
 void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);
 void saros_open_names(lua_State *L);
+void saros_open_ready(lua_State *L);
 void saros_open_signal(lua_State *L);
 void saros_open_process(lua_State *L);
 void saros_open_install(lua_State *L);

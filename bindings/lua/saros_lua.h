@@ -63,6 +63,8 @@ SAROS_API int saros_lua_await(lua_State *L, saros_future *future, lua_KContext c
 
 /* ---- the end --------------------------------------------------------------------------------------------------- */
 
+/* For modules in C: the loop that the calling code runs on, or else the attached one; NULL: neither. */
+SAROS_API saros_loop *saros_lua_loop(lua_State *L);
 /* How many tasks of the attached loop live. */
 SAROS_API size_t saros_lua_tasks(lua_State *L);
 

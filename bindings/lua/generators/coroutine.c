@@ -40,6 +40,7 @@ void saros_wait_forget(saros_task *task) {
     saros_steps_forget(task->rt);
     saros_streams_forget(task);
     saros_net_forget(task);
+    saros_ready_forget(task);
 }
 
 static int close_coroutine(lua_State *L) {

@@ -938,6 +938,50 @@ function saros.pair(options) end
 ---@return string? code
 function saros.adopt(fd, options) end
 
+---Waits until a read or an accept would not wait, also because of an end or an error.
+---@async
+---@param fd integer|file*|table|userdata|saros.stream|saros.listener
+---@return boolean?
+---@return string? message
+---@return string? code
+function saros.wait_readable(fd) end
+
+---Waits until a write would not wait, also because of an end or an error.
+---@async
+---@param fd integer|file*|table|userdata|saros.stream|saros.listener
+---@return boolean?
+---@return string? message
+---@return string? code
+function saros.wait_writable(fd) end
+
+---Calls fn(…) whenever the descriptor is readable, in place of the one before.
+---@param fd integer|file*|table|userdata
+---@param fn function
+---@param ... any
+---@return boolean?
+---@return string? message
+---@return string? code
+function saros.add_reader(fd, fn, ...) end
+
+---Does not call it any more.
+---@param fd integer|file*|table|userdata
+---@return boolean # was there one?
+function saros.remove_reader(fd) end
+
+---Calls fn(…) whenever the descriptor is writable, in place of the one before.
+---@param fd integer|file*|table|userdata
+---@param fn function
+---@param ... any
+---@return boolean?
+---@return string? message
+---@return string? code
+function saros.add_writer(fd, fn, ...) end
+
+---Does not call it any more.
+---@param fd integer|file*|table|userdata
+---@return boolean # was there one?
+function saros.remove_writer(fd) end
+
 ---Runs fn(stream, peer) in a task for each connection, and closes the stream when fn ends.
 ---@param address saros.address
 ---@param fn fun(stream: saros.stream, peer: string)
