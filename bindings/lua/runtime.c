@@ -233,6 +233,12 @@ static const char *const lazy[][2] = {{"serve", "serve"},
                                       {"_owner", "owner"},
                                       {"_connect_name", "connect_name"},
                                       {"_options", "options"},
+                                      {"socket", "socket"},
+                                      {"_socket_base", "socket_base"},
+                                      {"_socket_tcp", "socket_tcp"},
+                                      {"_socket_options", "socket_options"},
+                                      {"_socket_select", "socket_select"},
+                                      {"_socket_dns", "socket_dns"},
                                       {"signal", "signal"},
                                       {"process", "process"},
                                       {NULL, NULL}};
@@ -326,6 +332,8 @@ static int module_new(lua_State *L) {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_saros_sim);
     lua_setfield(L, -2, "saros.sim");
+    lua_pushcfunction(L, luaopen_saros_socket);
+    lua_setfield(L, -2, "saros.socket");
     lua_pop(L, 1);
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, load_part);
@@ -341,5 +349,11 @@ int luaopen_saros(lua_State *L) {
     module_new(L);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
+    return 1;
+}
+
+int luaopen_saros_socket(lua_State *L) {
+    luaopen_saros(L);
+    lua_getfield(L, -1, "socket");
     return 1;
 }

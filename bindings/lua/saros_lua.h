@@ -76,5 +76,7 @@ SAROS_API int saros_lua_detach(lua_State *L);
 
 /* The module. luaL_requiref(L, "saros", luaopen_saros, 0) or require "saros". */
 SAROS_API int luaopen_saros(lua_State *L);
+/* Its part in LuaSocket's shape, for require "saros.socket". */
+SAROS_API int luaopen_saros_socket(lua_State *L);
 
 #endif

@@ -31,7 +31,7 @@ typedef struct options {
     const char   *command; /* one of the host's own, bindings/lua/host/NAME.lua; NULL: it runs a script */
     const char   *counts;  /* a file; see host_counts.c */
     uint64_t      seed;
-    bool          trace;
+    bool          trace, luasocket;
     saros_manners manners;
     int           first; /* index of the first of the script's own arguments */
     int           at;    /* index of the script */
@@ -135,6 +135,7 @@ static const char usage[] =
     "                  (also SAROS_DEBUG=1)\n"
     "  --shuffle SEED  run tasks that are ready together in an order drawn from it\n"
     "  --slice MS      a script that runs so long without awaiting gives way all the same\n"
+    "  --luasocket     require \"socket\" gives saros.socket: programs for LuaSocket wait in their task\n"
     "  --trace         print each operation's way through the loop, to standard error\n"
     "  --version       print the version\n"
     "  --help          print this\n"
@@ -169,6 +170,7 @@ static int parse(options *o) {
         if (strcmp(word, "--drivers") == 0) o->command = "drivers";
         else if (strcmp(word, "--seeds") == 0 || strncmp(word, "--seeds=", 8) == 0) o->command = "explore";
         else if (strcmp(word, "--trace") == 0) o->trace = true;
+        else if (strcmp(word, "--luasocket") == 0) o->luasocket = true;
         else if (strcmp(word, "--debug") == 0) o->manners.debug = true;
         else if (strcmp(word, "--driver") == 0) o->driver = o->argv[++o->at];
         else if (strncmp(word, "--driver=", 9) == 0) o->driver = word + 9;
@@ -326,6 +328,12 @@ static int run_script(lua_State *L, options *o) {
     else if (o->faults != NULL)
         luaL_error(L, "--faults: only driver sim has any, and this loop's is %s", saros_driver_name(rt->loop));
     push_arg_table(L, o);
+    if (o->luasocket) {
+        luaopen_saros_socket(L);
+        lua_getfield(L, -1, "install");
+        lua_call(L, 0, 0);
+        lua_pop(L, 1);
+    }
     if (load_script(L, o) != LUA_OK) {
         show_error(L);
         saros_rt_close(L, rt);

@@ -12,7 +12,7 @@
 #define SAROS_UV_FUNCTIONS(X)                                                                        \
     X(loop_init) X(loop_close) X(run) X(walk) X(close) X(is_closing) X(async_init) X(async_send)      \
     X(thread_create) X(thread_join) X(mutex_init) X(mutex_destroy) X(mutex_lock) X(mutex_unlock)      \
-    X(cancel) X(getaddrinfo) X(freeaddrinfo)                                                          \
+    X(cancel) X(getaddrinfo) X(freeaddrinfo) X(getnameinfo) X(os_gethostname)                         \
     X(poll_init) X(poll_start) /* processes */
 // clang-format on
 

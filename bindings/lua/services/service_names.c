@@ -3,6 +3,7 @@
  * Nothing is remembered: caches are the system's. Promises: addresses come in the system's order (RFC 6724), each once. */
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bindings/lua/services/names.h"
@@ -100,6 +101,84 @@ int saros_lookup(lua_State *L, saros_task *task, const char *service, int port, 
     return saros_job_await(L, task, 3, "saros.resolve", lookup_k);
 }
 
+/* ---- the other way: the name behind an address ---------------------------------------------------------------- */
+
+typedef struct naming {
+    saros_job        job; /* first */
+    uv_getnameinfo_t request;
+    union {
+        struct sockaddr     any;
+        struct sockaddr_in  in;
+        struct sockaddr_in6 in6;
+    } at;
+    char name[NI_MAXHOST];
+} naming;
+
+static void on_named(uv_getnameinfo_t *request, int status, const char *name, const char *service) {
+    naming *self = request->data;
+    (void)service;
+    if (status == 0) snprintf(self->name, sizeof self->name, "%s", name);
+    saros_job_done(&self->job, saros_error_from_uv(status));
+}
+
+static int begin_naming(saros_service *service, saros_job *job) {
+    naming *self = (naming *)(void *)job;
+    self->request.data = self;
+    return saros_error_from_uv(saros_service_uv(service)->getnameinfo(saros_service_loop(service), &self->request,
+                                                                      on_named, &self->at.any, NI_NAMEREQD));
+}
+
+static void stop_naming(saros_service *service, saros_job *job) {
+    saros_service_uv(service)->cancel((uv_req_t *)(void *)&((naming *)(void *)job)->request);
+}
+
+static int naming_k(lua_State *L, int status, lua_KContext ctx) {
+    (void)status, (void)ctx;
+    int error = saros_job_resumed(L, 2);
+    if (error < 0) return saros_lookup_failed(L, error);
+    lua_pushstring(L, ((const naming *)lua_touserdata(L, 2))->name);
+    return 1;
+}
+
+/* saros._name_of(address) -> the name of the host that has this numeric address */
+static int name_of(lua_State *L) {
+    size_t        length;
+    const char   *host = luaL_checklstring(L, 1, &length), *why;
+    saros_address address = {0};
+    saros_task   *task = saros_begin(L, "saros.resolve");
+    if (saros_address_make(&address, host, length, 0, &why) != SAROS_IS_ADDRESS)
+        return saros_lookup_failed(L, SAROS_ENAME);
+    lua_settop(L, 1);
+    naming *self = saros_new(L, saros_state(L), SAROS_T_LOOKUP, sizeof *self, 0);
+    self->job.begin = begin_naming;
+    self->job.stop = stop_naming;
+    if (address.family == SAROS_INET) {
+        self->at.in.sin_family = AF_INET;
+        memcpy(&self->at.in.sin_addr, address.at.ip, 4);
+    } else {
+        self->at.in6.sin6_family = AF_INET6;
+        self->at.in6.sin6_scope_id = address.scope;
+        memcpy(&self->at.in6.sin6_addr, address.at.ip, 16);
+    }
+    return saros_job_await(L, task, 2, "saros.resolve", naming_k);
+}
+
+/* saros._hostname() -> what this machine calls itself; needs neither loop nor service, only the library */
+static int hostname(lua_State *L) {
+    saros_libuv uv = {0};
+    char        text[256];
+    size_t      size = sizeof text;
+    int         error = saros_libuv_open(&uv, text, sizeof text);
+    if (error < 0) return saros_fail(L, error, "hostname: %s", text);
+    error = saros_error_from_uv(uv.os_gethostname(text, &size));
+    saros_libuv_close(&uv);
+    if (error < 0) return saros_fail(L, error, "hostname: %s", saros_error_text(error));
+    lua_pushlstring(L, text, size);
+    return 1;
+}
+
 void saros_open_lookup(lua_State *L) {
+    static const luaL_Reg functions[] = {{"_name_of", name_of}, {"_hostname", hostname}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_LOOKUP, "saros.lookup", NULL, (const luaL_Reg[]){{NULL, NULL}});
+    saros_add(L, functions);
 }

@@ -32,6 +32,7 @@ struct saros_stream {
     saros_op      close;
     saros_task   *reader, *writer;
     saros_waiter *writers; /* who wants to write next, in order */
+    size_t        cut;     /* bytes that went out of the last write that failed */
     saros_layer  *layer;   /* NULL: its bytes are the handle's */
     saros_window  window;  /* what was received and not yet read; lent until the reader suspends or returns */
     int           error;   /* the receive that failed */

@@ -22,6 +22,7 @@ void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
 
 static int fail_write(lua_State *L, saros_stream *stream, saros_task *task, int code, size_t sent) {
     saros_stream_pass_on(stream, task);
+    stream->cut = sent;
     if (code == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (stream->rt == NULL) code = SAROS_ECLOSED;
     if (code == SAROS_ECLOSED) saros_closed(L);
@@ -152,5 +153,15 @@ static int method_flush(lua_State *L) {
     return 1;
 }
 
-const luaL_Reg saros_write_methods[] = {
-    {"write", method_write}, {"shutdown", method_shutdown}, {"flush", method_flush}, {NULL, NULL}};
+/* How many bytes of the last write that failed or was cancelled went out: an error that is raised has no room for it. For
+ * who asks before anybody else runs. */
+static int method_cut(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)saros_check_stream(L)->cut);
+    return 1;
+}
+
+const luaL_Reg saros_write_methods[] = {{"write", method_write},
+                                        {"shutdown", method_shutdown},
+                                        {"flush", method_flush},
+                                        {"_cut", method_cut},
+                                        {NULL, NULL}};

@@ -2,6 +2,8 @@
  *
  * Promises: times are seconds on the loop's own clock; a sleep never ends early; sleep(0) gives way exactly once;
  * callbacks run outside any task, one after the other, and an error in one is reported and harms nobody else. */
+#include <time.h>
+
 #include "bindings/lua/tasks/task.h"
 
 static int sleep_k(lua_State *L, int status, lua_KContext ctx) {
@@ -206,11 +208,24 @@ static int call_cancel(lua_State *L) {
     return 1;
 }
 
+/* saros._wall() -> seconds since 1970, as the system's calendar has them; needs no loop. */
+static int wall(lua_State *L) {
+#ifdef TIME_UTC /* of C11; not every C library has it */
+    struct timespec now;
+    if (timespec_get(&now, TIME_UTC) == TIME_UTC) {
+        lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)now.tv_nsec / 1e9);
+        return 1;
+    }
+#endif
+    lua_pushnumber(L, (lua_Number)time(NULL));
+    return 1;
+}
+
 void saros_open_time(lua_State *L) {
     static const luaL_Reg methods[] = {{"cancel", call_cancel}, {NULL, NULL}};
     static const luaL_Reg functions[] = {
-        {"sleep", sleep},           {"sleep_until", sleep_until}, {"now", now}, {"call_soon", call_soon},
-        {"call_later", call_later}, {"call_at", call_at},         {NULL, NULL}};
+        {"sleep", sleep},           {"sleep_until", sleep_until}, {"now", now},    {"call_soon", call_soon},
+        {"call_later", call_later}, {"call_at", call_at},         {"_wall", wall}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_CALL, "saros.call", methods, NULL);
     saros_add(L, functions);
 }

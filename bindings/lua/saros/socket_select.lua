@@ -1,0 +1,93 @@
+-- socket_select.lua: saros.socket.select: which of several sockets have something to receive, or take something to send.
+--
+-- A socket of ours is waited for by receiving into its own buffer, or by accepting into its own queue: what comes is not
+-- lost and no descriptor is needed, so it works on every driver. Other objects stand there by their `getfd`.
+-- Promises: what has ended leaves no task behind; sockets are told in the order in which they were given.
+local saros = ...
+
+local base = saros._socket_base
+
+local LOOK <const> = 0.000025 -- as in socket_base.lua: one look at the kernel
+
+local function check(list, arg)
+   if list ~= nil and type(list) ~= "table" then
+      base.bad_type(arg, "socket.select", "table", list)
+   end
+   return list or {}
+end
+
+-- A wait for what has only a descriptor. An object without one, or with one that is closed, is never ready.
+local function by_descriptor(object, wait)
+   local fd = object.getfd and object:getfd()
+   if type(fd) ~= "number" or fd < 0 or not saros[wait] then return nil end
+   return function() return saros[wait](math.tointeger(fd)) end
+end
+
+-- What there is to wait for: each socket with `ready`, a function that tells without waiting, and `wait`, one that waits.
+local function gather(list, reads, waits)
+   local entries = {}
+   for _, object in ipairs(list) do
+      local class = getmetatable(object)
+      local is_ready = type(class) == "table" and class[reads and "is_readable" or "is_writable"]
+      local entry = {object = object}
+      if is_ready then
+         local await = class[reads and "await_readable" or "await_writable"]
+         entry.ready = function() return is_ready(object) end
+         if object.stream or object.listener or object.pending then entry.wait = function() await(object) end end
+      else
+         entry.ready = function() return reads and object.dirty and object:dirty() end
+         entry.wait = by_descriptor(object, reads and "wait_readable" or "wait_writable")
+      end
+      entries[#entries + 1] = entry
+      if entry.wait and not entry.ready() then waits[#waits + 1] = entry end
+   end
+   return entries
+end
+
+local function any_ready(entries)
+   for _, entry in ipairs(entries) do
+      if entry.ready() then return true end
+   end
+   return false
+end
+
+-- Waits for the first; what others have won meanwhile is theirs too.
+local function wait(waits, seconds)
+   local fns, task_of = {}, {}
+   for i, entry in ipairs(waits) do
+      fns[i] = function()
+         task_of[entry] = saros.current_task()
+         entry.wait()
+         entry.won = true
+      end
+   end
+   local _, pending = saros.wait(fns, {timeout = seconds, return_when = "first"})
+   for _, task in ipairs(pending) do task:cancel() end
+   if #pending > 0 then saros.wait(pending) end
+end
+
+-- Ready ones by number, and their numbers by themselves, as LuaSocket has them.
+local function result(entries)
+   local ready = {}
+   for _, entry in ipairs(entries) do
+      if entry.won or entry.ready() then
+         ready[#ready + 1] = entry.object
+         ready[entry.object] = #ready
+      end
+   end
+   return ready
+end
+
+return function(receivers, senders, seconds)
+   receivers, senders = check(receivers, 1), check(senders, 2)
+   seconds = base.number(seconds, -1, 3, "socket.select")
+   local waits = {}
+   local readers, writers = gather(receivers, true, waits), gather(senders, false, waits)
+   if seconds == 0 or any_ready(readers) or any_ready(writers) then seconds = LOOK end
+   if #waits > 0 then wait(waits, seconds >= 0 and seconds or nil)
+   elseif seconds > LOOK then saros.sleep(seconds)
+   elseif seconds < 0 then saros.sleep(math.huge) end
+   local readable, writable = result(readers), result(writers)
+   if #readable == 0 and #writable == 0 then return readable, writable, "timeout" end
+   return readable, writable
+end
