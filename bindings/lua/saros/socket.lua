@@ -54,7 +54,7 @@ end
 
 -- ---- time --------------------------------------------------------------------------------------------------------
 
-function socket.gettime() return saros._wall() end
+socket.gettime = base.wall
 
 function socket.sleep(seconds) saros.sleep(base.number(seconds, nil, 1, "socket.sleep")) end
 

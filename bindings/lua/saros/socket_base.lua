@@ -14,6 +14,13 @@ local base = {}
 local LOOK <const> = 0.000025
 local STEP <const> = 8192 -- what LuaSocket sends in one call, with a time-out for each
 
+-- Seconds since 1970; a simulated world has a calendar of its own, as os.time shows it.
+function base.wall()
+   local loop = saros.current_loop()
+   if loop and loop:driver() == "sim" then return os.time() + saros.now() % 1 end
+   return saros._wall()
+end
+
 -- ---- classes -----------------------------------------------------------------------------------------------------
 
 -- Three classes as LuaSocket names them, "tcp{master}", … with the same methods: what an object is changes in its life.
@@ -56,7 +63,7 @@ end
 -- A new object with what receive and send need.
 function base.new(class, fields)
    fields.chunk, fields.at, fields.block, fields.total = "", 1, -1, -1
-   fields.received, fields.sent, fields.born = 0, 0, saros._wall()
+   fields.received, fields.sent, fields.born = 0, 0, base.wall()
    return setmetatable(fields, class)
 end
 
@@ -136,15 +143,11 @@ end
 
 -- ---- connected or not --------------------------------------------------------------------------------------------
 
--- A connect that goes on in the background (it began with a time-out of 0) is waited for. Nothing, or an error.
-local function connected(self, began)
+-- Waits for a connect that goes on in the background (it began with a time-out of 0). Whether it has ended.
+local function await_connect(self, began)
    local pending = self.pending
-   if pending and not pending:done() then
-      base.within(self, began, pending.await, pending)
-      if not pending:done() then return "timeout" end
-   end
-   local failed = pending and base.connected(self)
-   return failed or not self.stream and "closed" or nil
+   if pending and not pending:done() then base.within(self, began, pending.await, pending) end
+   return not pending or pending:done()
 end
 
 -- Takes over what the connect in the background has brought: nothing, or its error.
@@ -152,6 +155,13 @@ function base.connected(self)
    local stream, message, code = self.pending:result()
    self.pending, self.stream = nil, stream
    return not stream and base.text(message, code) or nil
+end
+
+-- Nothing where there is a stream; or an error.
+local function connected(self, began)
+   if not await_connect(self, began) then return "timeout" end
+   local failed = self.pending and base.connected(self)
+   return failed or not self.stream and "closed" or nil
 end
 
 -- ---- receive -----------------------------------------------------------------------------------------------------
@@ -180,8 +190,8 @@ function base.is_empty(self) return self.at > #self.chunk end
 
 -- For select: whether a receive has something to say at once; whether a send could, and a wait until it can.
 function base.is_readable(self) return self.over ~= nil or not base.is_empty(self) end
-function base.is_writable(self) return self.stream ~= nil end
-base.await_writable = connected
+function base.is_writable(self) return self.stream ~= nil or self.pending ~= nil and self.pending:done() end
+base.await_writable = await_connect
 
 -- Everything up to `stop` of what is there.
 local function take(self, stop)
@@ -305,12 +315,12 @@ end
 
 -- ---- the rest ----------------------------------------------------------------------------------------------------
 
-function base.getstats(self) return self.received + 0.0, self.sent + 0.0, saros._wall() - self.born end
+function base.getstats(self) return self.received + 0.0, self.sent + 0.0, base.wall() - self.born end
 
 function base.setstats(self, received, sent, age)
    self.received = base.number(received, self.received, 1, "setstats")
    self.sent = base.number(sent, self.sent, 2, "setstats")
-   if tonumber(age) then self.born = saros._wall() - tonumber(age) end
+   if tonumber(age) then self.born = base.wall() - tonumber(age) end
    return 1.0
 end
 

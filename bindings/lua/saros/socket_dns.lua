@@ -19,8 +19,8 @@ function dns.addresses(host, port, family)
    local options = family ~= "unspec" and {family = family} or nil
    local list, message, code = saros.resolve(host, number or port, options)
    if list then return list end
+   if not number and (code == "ENOSYS" or is_number(host)) then return nil, NO_SERVICE end
    if code == "ENAME" and is_number(host) then
-      if not number then return nil, NO_SERVICE end
       return nil, "Address family for hostname not supported"
    end
    return nil, base.text(message, code)

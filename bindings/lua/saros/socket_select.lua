@@ -72,7 +72,7 @@ local function result(entries)
    for _, entry in ipairs(entries) do
       if entry.won or entry.ready() then
          ready[#ready + 1] = entry.object
-         ready[entry.object] = #ready
+         ready[entry.object] = #ready + 0.0
       end
    end
    return ready
