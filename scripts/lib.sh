@@ -33,6 +33,10 @@ test     | lua string                  | lua5.4          | a stock Lua 5.4, as l
 test     | lua busted.runner           | lua-busted      | busted for Lua 5.4
 test     | apt command python3         | python3         | Python 3, whose asyncio plays the oracle
 test     | apt command strace          | strace          | strace, which takes system calls away
+test     | unpacked nginx              | nginx           | nginx, a server for tests
+test     | apt command redis-server redis-check-rdb | redis-tools | the server of redis, under its other name
+test     | apt lua socket.core         | lua-socket      | LuaSocket, whose programs run here
+test     | apt file /usr/share/lua/5.1/redis.lua | lua-redis | redis.lua
 check    | command clang               | clang           | clang
 check    | command clang-format        | clang-format    | clang-format
 check    | command clang-tidy          | clang-tidy      | clang-tidy
@@ -68,6 +72,12 @@ is_there() {
             "$name" -e "assert(_VERSION == 'Lua 5.4'); require('$1')" </dev/null >/dev/null 2>&1 && return
         done
         ;;
+    file) [[ -f $1 ]] && return ;;
+    unpacked) # likewise; its package would start a service, and is not installed
+        command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 0
+        command -v "$1" >/dev/null && return
+        [[ -x $root/build/servers/usr/sbin/$1 ]] && return
+        ;;
     command) for name; do command -v "$name" >/dev/null && return; done ;;
     library) for name; do pkg-config --exists "$name" 2>/dev/null && return; done ;;
     esac
@@ -76,14 +86,19 @@ is_there() {
 
 # need PURPOSE…: installs by apt what is missing for the purposes, or says what to install.
 need() {
-    local purpose probe package what missing=() list=()
+    local purpose probe package what missing=() list=() packed=()
     while IFS='|' read -r purpose probe package what; do
         purpose=${purpose// /} package=${package// /}
         [[ -n $purpose && " $* " == *" $purpose "* ]] || continue
         # shellcheck disable=SC2086 # the probe is a list of words
         is_there $probe && continue
+        if [[ $probe == *unpacked* ]]; then
+            packed+=("$package")
+            continue
+        fi
         missing+=("$package") list+=("  ${what# } (Debian: $package)")
     done <<<"$needs"
+    ((${#packed[@]} == 0)) || unpack "${packed[@]}"
     ((${#missing[@]})) || return 0
 
     local as=()
@@ -106,6 +121,20 @@ need() {
     "${apt[@]}" update -qq </dev/null >&2 || say "apt could not renew its lists; trying with the old ones"
     "${apt[@]}" install -qq --no-install-recommends "${missing[@]}" </dev/null >&2 ||
         die "apt could not install: ${missing[*]}"
+}
+
+# unpack PACKAGE…: the programs of packages that nobody installs, in build/servers. A test that misses one is pending.
+unpack() {
+    local folder=$root/build/servers
+    say "fetching with apt: $* (into build/servers)"
+    mkdir -p "$folder/packages"
+    (cd "$folder/packages" && apt-get download -qq -o APT::Sandbox::User="$(id -un)" "$@" </dev/null >&2) ||
+        say "apt could not fetch: $*"
+    local package
+    for package in "$folder"/packages/*.deb; do
+        [[ ! -f $package ]] || dpkg-deb -x "$package" "$folder"
+    done
+    rm -rf "$folder/packages"
 }
 
 # ---- sources of others ----------------------------------------------------------------------------------------------

@@ -87,6 +87,10 @@ describe("the stub for editors", function()
       assert.are.equal("", compare(public(saros.process), found.classes["saros.processlib"]))
    end)
 
+   it("has the functions of saros.socket, and no other", function()
+      assert.are.equal("", compare(public(saros.socket), found.classes["saros.socketlib"]))
+   end)
+
    it("has of saros.coroutine what Lua's own coroutine library lacks", function()
       local own = public(saros.coroutine)
       for name in ("create resume wrap yield status close running isyieldable"):gmatch("%a+") do

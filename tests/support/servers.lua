@@ -12,13 +12,16 @@ local kit = require "support.kit"
 
 local servers = {}
 
--- Is there a program of that name? Ends the case as pending where there is none.
-function servers.need(...)
+local root = debug.getinfo(1, "S").source:match("^@(.*)tests[/\\]support[/\\]") or ""
+
+-- The program of that name: installed, or unpacked by scripts/test. Ends the case as pending where there is none.
+function servers.need(name)
    if kit.lacks("sockets") then kit.skip(kit.lacks("sockets")) end
-   for _, name in ipairs{...} do
-      local _, _, code = kit.shell("command -v " .. kit.quote(name) .. " >/dev/null")
-      if code ~= 0 then kit.skip(name .. " is not installed") end
-   end
+   local words = kit.quote(name) .. " " .. kit.quote(root .. "build/servers/usr/sbin/" .. name)
+   local output, _, code = kit.shell(("for name in %s; do command -v \"$name\" && exit 0; done; exit 1"):format(words))
+   if code ~= 0 then kit.skip(name .. " is not installed") end
+   local path = output:match("[^\n]+")
+   return path:match("^/") and path or (kit.shell("pwd"):gsub("\n$", "/") .. path)
 end
 
 -- A new folder, which a <close> variable removes.
@@ -65,7 +68,7 @@ end
 
 -- nginx with these `locations`, in a folder of its own.
 function servers.nginx(folder, locations)
-   servers.need("nginx")
+   local nginx = servers.need("nginx")
    local address = kit.free_address()
    servers.write(folder, "nginx.conf", ([[
 daemon off; master_process off; pid nginx.pid; error_log stderr;
@@ -76,14 +79,18 @@ http {
    server { listen %s backlog=1024; root %s; %s }
 }
 ]]):format(address, folder.name, locations))
-   return servers.start(("nginx -e stderr -p %s -c nginx.conf"):format(kit.quote(folder.name .. "/")), address)
+   return servers.start(("%s -e stderr -p %s -c nginx.conf"):format(kit.quote(nginx), kit.quote(folder.name .. "/")), address)
 end
 
-function servers.redis()
-   servers.need("redis-server")
+-- Debian has redis-server in a package that starts a service; the program itself is in another one, as redis-check-rdb,
+-- and does what the name says that it is called by.
+function servers.redis(folder)
+   local program = kit.quote(servers.need("redis-check-rdb"))
+   local name = kit.quote(folder.name .. "/redis-server")
+   kit.shell(("ln -sf %s %s"):format(program, name))
    local address = kit.free_address()
-   local port = address:match("%d+$")
-   return servers.start("redis-server --bind 127.0.0.1 --save '' --appendonly no --daemonize no --port " .. port, address)
+   return servers.start(("%s --bind 127.0.0.1 --save '' --appendonly no --daemonize no --port %s --dir %s"):format(name,
+      address:match("%d+$"), kit.quote(folder.name)), address)
 end
 
 return servers

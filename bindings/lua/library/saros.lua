@@ -9,6 +9,7 @@
 ---@field _VERSION string the version, as "0.1.0"
 ---@field signal saros.signallib
 ---@field process saros.processlib
+---@field socket saros.socketlib
 local saros = {}
 
 ---Anything that can be awaited: a task, a future, or an object whose metatable has `__await`.
@@ -769,6 +770,131 @@ function Receiver:clone() end
 ---Closes this end; when all receivers are closed sends fail.
 ---@return true
 function Receiver:close() end
+
+-- ---- LuaSocket's module --------------------------------------------------------------------------------------------
+
+---What `require "saros.socket"` gives: LuaSocket's module, whose objects wait in their task.
+---@class saros.socketlib
+---@field _VERSION string
+---@field BLOCKSIZE integer
+---@field dns table
+---@field sinkt table
+---@field sourcet table
+local socket = {}
+
+---What connects or listens, by the family of the address; an object of LuaSocket's kind.
+---@return table
+function socket.tcp() end
+
+---The same for IPv4.
+---@return table
+function socket.tcp4() end
+
+---The same for IPv6.
+---@return table
+function socket.tcp6() end
+
+---Connects.
+---@async
+---@param address string
+---@param port integer|string
+---@param local_address? string
+---@param local_port? integer|string
+---@param family? "unspec"|"inet"|"inet6"
+---@return table?
+---@return string? message
+function socket.connect(address, port, local_address, local_port, family) end
+
+---Connects by IPv4.
+---@async
+---@param address string
+---@param port integer|string
+---@param local_address? string
+---@param local_port? integer|string
+---@return table?
+---@return string? message
+function socket.connect4(address, port, local_address, local_port) end
+
+---Connects by IPv6.
+---@async
+---@param address string
+---@param port integer|string
+---@param local_address? string
+---@param local_port? integer|string
+---@return table?
+---@return string? message
+function socket.connect6(address, port, local_address, local_port) end
+
+---Listens at the first of the host's addresses that can be had.
+---@async
+---@param host string
+---@param port integer|string
+---@param backlog? integer
+---@return table?
+---@return string? message
+function socket.bind(host, port, backlog) end
+
+---Waits until one of these sockets has something to receive, or takes something to send.
+---@async
+---@param receivers table[]?
+---@param senders table[]?
+---@param seconds? number
+---@return table readable
+---@return table writable
+---@return string? message
+function socket.select(receivers, senders, seconds) end
+
+---Sleeps.
+---@async
+---@param seconds number
+function socket.sleep(seconds) end
+
+---Seconds since 1970.
+---@return number
+function socket.gettime() end
+
+---A function like `try` that calls the finalizer before it raises.
+---@param finalizer? fun()
+---@return fun(...): ...
+function socket.newtry(finalizer) end
+
+---Its arguments, or raises the second one for `protect` where the first is false.
+---@param ... any
+---@return any ...
+function socket.try(...) end
+
+---A function like fn that returns nil and the message where `try` has raised.
+---@param fn function
+---@return function
+function socket.protect(fn) end
+
+---All arguments but the first `count` of them.
+---@param count integer
+---@param ... any
+---@return any ...
+function socket.skip(count, ...) end
+
+---A function that makes the sink or source of a name in the list.
+---@param list table
+---@return function
+function socket.choose(list) end
+
+---A sink (LTN12) that sends.
+---@param mode string
+---@param sock table
+---@return table
+function socket.sink(mode, sock) end
+
+---A source (LTN12) that receives.
+---@param mode string
+---@param sock table
+---@param length? integer
+---@return table
+function socket.source(mode, sock, length) end
+
+---Puts this module in the place of LuaSocket's for every `require` that follows.
+---@return saros.socketlib
+function socket.install() end
 
 -- ---- signals -------------------------------------------------------------------------------------------------------
 

@@ -1,16 +1,17 @@
 -- socket_base.lua: what the objects of saros.socket share: LuaSocket's classes, arguments, error texts, time-outs, and
 -- its receive and send over anything that has a stream's read_some, write, shutdown and close.
 --
--- An object is a table whose metatable is its class: `stream` what it reads and writes (nil: none), `chunk` from `at` on
--- what was received and not yet asked for, `over` the error that every further receive ends with.
+-- An object is a table whose metatable is its class: `stream` what it reads and writes (nil: none), `chunk` from `at`
+-- on what was received and not yet asked for, `over` the error that every further receive ends with, `pending` the task
+-- of a connect that goes on.
 -- Promises: results as LuaSocket's, floats where its C code pushes numbers. What a failed receive has taken is in its
 -- third result; nothing is lost.
 local saros = ...
 
 local base = {}
 
--- A time-out of 0 means "look, and do not wait". The loop looks at the kernel when 20 us have passed since the last time
--- (SAROS_BURST in core/loop.h): what is ready is found within this, and others run meanwhile.
+-- A time-out of 0 means "look, and do not wait". The loop looks at the kernel when 20 us have passed since the last
+-- time (SAROS_BURST in core/loop.h): what is ready is found within this, and others run meanwhile.
 local LOOK <const> = 0.000025
 local STEP <const> = 8192 -- what LuaSocket sends in one call, with a time-out for each
 
@@ -123,8 +124,8 @@ function base.gettimeout(self) return self.block + 0.0, self.total + 0.0 end
 -- When the call began, where it has a time-out.
 function base.begin(self) return (self.block >= 0 or self.total >= 0) and saros.now() or nil end
 
--- How long the next wait of a call that began then may take; nil: for ever. With one time-out set it counts from the call's
--- beginning, whichever it is; with both the block time-out counts for each wait: so does LuaSocket.
+-- How long the next wait of a call that began then may take; nil: for ever. With one time-out set it counts from the
+-- call's beginning, whichever it is; with both the block time-out counts for each wait: so does LuaSocket.
 local function patience(self, began)
    if not began then return nil end
    local block, total = self.block, self.total
@@ -263,7 +264,7 @@ function base.receive(self, pattern, prefix)
    local began = base.begin(self)
    local count = pattern ~= nil and tonumber(pattern)
    if count then
-      if not (count >= 0) then base.bad(1, "receive", "invalid receive pattern") end
+      if count < 0 or count ~= count then base.bad(1, "receive", "invalid receive pattern") end
       if #prefix > 0 and count <= #prefix then return prefix, nil, nil end
       count = count < 2^53 and math.floor(count) or math.maxinteger
       return receive_bytes(self, began, prefix, count - #prefix)

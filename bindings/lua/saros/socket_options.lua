@@ -1,7 +1,7 @@
 -- socket_options.lua: setoption and getoption of saros.socket's objects, and the descriptor behind them.
 --
--- saros._socket_options(kind): the methods for "tcp" and "unix". A name that LuaSocket does not know raises, and so does
--- a value of the wrong type. An object has an option for itself from when it is set, also before it is connected.
+-- saros._socket_options(kind): the methods for "tcp" and "unix". A name that LuaSocket does not know raises, and so
+-- does a value of the wrong type. An object keeps an option from when it is set, also before it is connected.
 local saros = ...
 
 local base = saros._socket_base

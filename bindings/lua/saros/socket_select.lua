@@ -1,7 +1,7 @@
--- socket_select.lua: saros.socket.select: which of several sockets have something to receive, or take something to send.
+-- socket_select.lua: saros.socket.select: which of several sockets have something to receive, or take what is sent.
 --
--- A socket of ours is waited for by receiving into its own buffer, or by accepting into its own queue: what comes is not
--- lost and no descriptor is needed, so it works on every driver. Other objects stand there by their `getfd`.
+-- A socket of ours is waited for by receiving into its own buffer, or by accepting into its own queue: what comes is
+-- not lost and no descriptor is needed, so it works on every driver. Other objects stand there by their `getfd`.
 -- Promises: what has ended leaves no task behind; sockets are told in the order in which they were given.
 local saros = ...
 
@@ -23,7 +23,7 @@ local function by_descriptor(object, wait)
    return function() return saros[wait](math.tointeger(fd)) end
 end
 
--- What there is to wait for: each socket with `ready`, a function that tells without waiting, and `wait`, one that waits.
+-- What there is to wait for: each socket with `ready`, which tells without waiting, and `wait`, which waits.
 local function gather(list, reads, waits)
    local entries = {}
    for _, object in ipairs(list) do
@@ -53,10 +53,9 @@ end
 
 -- Waits for the first; what others have won meanwhile is theirs too.
 local function wait(waits, seconds)
-   local fns, task_of = {}, {}
+   local fns = {}
    for i, entry in ipairs(waits) do
       fns[i] = function()
-         task_of[entry] = saros.current_task()
          entry.wait()
          entry.won = true
       end

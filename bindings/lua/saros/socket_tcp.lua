@@ -101,14 +101,6 @@ end
 
 -- ---- connect -----------------------------------------------------------------------------------------------------
 
--- The address that was bound, for a connection that is to come from there.
-local function release_bound(self)
-   local host, port = parts(self.listener:address())
-   self.listener:close()
-   self.listener = nil
-   return {host = host, port = port}
-end
-
 local function connect_later(self, at)
    self.family = at.family
    self.pending = saros._spawn_background(saros.connect, {host = at.host, port = at.port}):set_name("connect")
