@@ -32,6 +32,7 @@ test     | library cmocka              | libcmocka-dev   | cmocka
 test     | lua string                  | lua5.4          | a stock Lua 5.4, as lua5.4
 test     | lua busted.runner           | lua-busted      | busted for Lua 5.4
 test     | apt command python3         | python3         | Python 3, whose asyncio plays the oracle
+test     | apt library libcurl         | libcurl4-openssl-dev | libcurl, for a test of a C library on the loop
 test     | apt command strace          | strace          | strace, which takes system calls away
 test     | unpacked nginx              | nginx           | nginx, a server for tests
 test     | apt command redis-server redis-check-rdb | redis-tools | the server of redis, under its other name
