@@ -409,6 +409,7 @@ static int loop_gc(lua_State *L) {
                       &task->op); /* a driver may work on it, and on a string: both are freed with the state */
     }
     saros_generators_end(rt, false);
+    saros_service_close(rt); /* it works on userdata, which are freed with the state */
     while (rt->lost != NULL) saros_lost_drop(rt->lost);
     for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) {
         saros_window_forget(rt->loop, &stream->window);

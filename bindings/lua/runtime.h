@@ -25,6 +25,7 @@ typedef struct saros_service  saros_service;
 typedef struct saros_job      saros_job;
 typedef struct saros_lost     saros_lost;
 typedef struct saros_borrowed saros_borrowed;
+typedef struct saros_file     saros_file;
 typedef struct saros_source   saros_source;
 
 /* The kinds of userdata, by the index of their metatable. */
@@ -61,6 +62,9 @@ enum saros_type {
     SAROS_T_TUNNEL,
     SAROS_T_GENERATOR,
     SAROS_T_LOOKUP,
+    SAROS_T_FILE,
+    SAROS_T_FS_WORK,
+    SAROS_T_FS_WATCH,
     SAROS_T_SIGNALS,
     SAROS_T_PROCESS,
     SAROS_T_BORROWED,
@@ -157,6 +161,7 @@ struct saros_rt {
     uint64_t        steps;                      /* of the host's */
     saros_service  *service;                    /* NULL: nobody has needed it yet */
     saros_job      *jobs;                       /* that it has */
+    saros_file     *files;                      /* that have a descriptor, or are to have one */
     saros_source   *signals;                    /* those that are open */
     saros_world    *world;                      /* NULL: the system's */
     saros_guest     guest;                      /* an attached one's place on its loop */
@@ -272,6 +277,8 @@ void saros_push_deadlock(lua_State *L, saros_rt *rt);          /* what to say wh
 /* ---- services/service.c ---------------------------------------------------------------------------------------- */
 
 void saros_service_close(saros_rt *rt); /* its loop closes, and no task lives; waits for what cannot be ended */
+void saros_files_close(saros_rt *rt);   /* of the above: closes all of them, and waits for that */
+bool saros_file_is_open(const saros_file *file); /* NULL: no */
 
 /* ---- services/signal.c ---------------------------------------------------------------------------------------- */
 
@@ -319,6 +326,7 @@ void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);
 void saros_open_names(lua_State *L);
 void saros_open_ready(lua_State *L);
+void saros_open_files(lua_State *L);
 void saros_open_signal(lua_State *L);
 void saros_open_process(lua_State *L);
 void saros_open_install(lua_State *L);

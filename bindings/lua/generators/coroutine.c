@@ -41,6 +41,7 @@ void saros_wait_forget(saros_task *task) {
     saros_streams_forget(task);
     saros_net_forget(task);
     saros_ready_forget(task);
+    saros_files_forget(task);
 }
 
 static int close_coroutine(lua_State *L) {

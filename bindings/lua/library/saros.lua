@@ -1022,6 +1022,106 @@ local Listener = {}
 ---@class saros.server
 local Server = {}
 
+---A file.
+---@class saros.file
+local File = {}
+
+---Opens a file, with the modes of io.open.
+---@async
+---@param path string
+---@param mode? "r"|"w"|"a"|"r+"|"w+"|"a+"|"rb"|"wb"|"ab"|"r+b"|"w+b"|"a+b"
+---@return saros.file?
+---@return string? message
+---@return string? code
+function saros.open(path, mode) end
+
+---As a file of Lua's io reads.
+---@async
+---@param ... string|integer formats: "l" (none), "L", "n", "a", or so many bytes
+---@return string|number|nil
+---@return string? message
+---@return string? code
+function File:read(...) end
+
+---What there is, up to n bytes; nil at the end.
+---@async
+---@param n? integer
+---@return string?
+---@return string? message
+---@return string? code
+function File:read_some(n) end
+
+---Exactly n bytes, or nil, message, "EEOF" and the part that there is.
+---@async
+---@param n integer
+---@return string?
+---@return string? message
+---@return string? code
+---@return string? partial
+function File:read_exactly(n) end
+
+---Up to the delimiter, and with it.
+---@async
+---@param delimiter string
+---@param limit? integer
+---@return string?
+---@return string? message
+---@return string? code
+function File:read_until(delimiter, limit) end
+
+---Reads with these formats until the end; raises anything else.
+---@param ... string|integer
+---@return fun(): string|number|nil
+function File:lines(...) end
+
+---Returns when the system has taken all.
+---@async
+---@param ... string|number
+---@return saros.file?
+---@return string? message
+---@return string? code
+---@return integer? bytes_written
+function File:write(...) end
+
+---Moves the place that is read or written next.
+---@async
+---@param whence? "set"|"cur"|"end"
+---@param offset? integer
+---@return integer? position
+---@return string? message
+---@return string? code
+function File:seek(whence, offset) end
+
+---How much of what is written may be kept back.
+---@async
+---@param mode "no"|"full"|"line"
+---@param size? integer
+---@return boolean?
+---@return string? message
+---@return string? code
+function File:setvbuf(mode, size) end
+
+---Writes what is kept back.
+---@async
+---@return saros.file?
+---@return string? message
+---@return string? code
+function File:flush() end
+
+---Writes what is kept back, and has the system put all of it on its disk.
+---@async
+---@return saros.file?
+---@return string? message
+---@return string? code
+function File:sync() end
+
+---Closes the file; what was kept back is written first.
+---@async
+---@return boolean?
+---@return string? message
+---@return string? code
+function File:close() end
+
 ---Looks up the addresses of a host, in the system's order: each {host =, port =, family = "inet" or "inet6"}.
 ---@async
 ---@param host string

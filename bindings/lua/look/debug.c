@@ -174,8 +174,10 @@ static void tell(lua_State *L, saros_rt *rt, int index) {
     if (stream == NULL) stream = saros_test(L, rt->lua, index, SAROS_T_STREAM);
     bool signals = saros_signals_open(saros_test(L, rt->lua, index, SAROS_T_SIGNALS));
     if (signals) kind = "source of signals";
+    bool file = saros_file_is_open(saros_test(L, rt->lua, index, SAROS_T_FILE));
+    if (file) kind = "file";
     int top = lua_gettop(L);
-    if (signals || (stream != NULL && stream->rt != NULL)) {
+    if (signals || file || (stream != NULL && stream->rt != NULL)) {
         lua_pushfstring(L, "a %s that was opened at %s was never closed", kind, place);
         saros_report(rt->loop, lua_tostring(L, -1));
     } else if (self != NULL && self->rt != NULL) {

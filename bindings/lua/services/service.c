@@ -20,17 +20,21 @@ struct saros_service {
     uv_mutex_t  lock;
     saros_job  *first, *last; /* under the lock: what has come and was not seen */
     bool        closing;      /* under the lock */
+    bool        simulated;    /* there is no thread, and nothing of what is above but the library */
 };
 
 const saros_libuv *saros_service_uv(const saros_service *service) { return &service->uv; }
 
 uv_loop_t *saros_service_loop(saros_service *service) { return &service->loop; }
 
+bool saros_service_is_simulated(const saros_service *service) { return service->simulated; }
+
 /* ---- the service's thread ------------------------------------------------------------------------------------- */
 
 void saros_job_done(saros_job *job, int error) {
     job->done = true;
-    saros_post(job->rt->loop, &job->op, error); /* the loop waits for us before it closes: so it is there */
+    if (job->rt->world != NULL) job->op.result = error;
+    else saros_post(job->rt->loop, &job->op, error); /* the loop waits for us before it closes: so it is there */
 }
 
 /* The next one of the list; NULL, it is empty. One that was begun already is there to be stopped, which is done under
@@ -61,7 +65,7 @@ static void on_bell(uv_async_t *bell) {
         service->uv.mutex_unlock(&service->lock);
         if (job == NULL) continue;
         job->begun = true;
-        int error = given_up ? SAROS_ECANCELED : job->begin(service, job);
+        int error = given_up && !job->must ? SAROS_ECANCELED : job->begin(service, job);
         if (error < 0) saros_job_done(job, error);
     } while (job != NULL);
     uv_handle_t *handle = (uv_handle_t *)(void *)bell;
@@ -78,7 +82,7 @@ static void run(void *p) {
 static int begin_thread(saros_service *service, char *why, size_t size) {
     saros_libuv *uv = &service->uv;
     int          error = saros_libuv_open(uv, why, size);
-    if (error < 0) return error;
+    if (error < 0 || service->simulated) return error;
     snprintf(why, size, "libuv's thread cannot be started");
     if ((error = uv->loop_init(&service->loop)) < 0) goto no_loop;
     service->loop.data = service;
@@ -105,6 +109,7 @@ static saros_service *find(saros_rt *rt, int *error, char *why, size_t size) {
     *error = SAROS_ENOMEM;
     if (service == NULL) return NULL;
     memset(service, 0, sizeof *service);
+    service->simulated = rt->world != NULL;
     *error = begin_thread(service, why, size);
     if (*error < 0) {
         saros_realloc(rt->loop, service, sizeof *service, 0);
@@ -120,20 +125,27 @@ static void unlink_job(saros_job *job) {
     job->next = job->prev = NULL;
 }
 
-/* Nothing can raise here: the loop closes. */
+void saros_job_hold(saros_job *job) {
+    if (job->rt == NULL || job->held) return;
+    saros_hold(job->rt->loop);
+    job->held = true;
+}
+
+void saros_job_leave(saros_job *job) {
+    if (job->held) saros_release(job->rt->loop);
+    job->held = false;
+}
+
+/* Nothing can raise here: the loop may be closing. */
 static void let_go(saros_job *job) {
     saros_rt *rt = job->rt;
     unlink_job(job);
-    if (job->held) saros_release(rt->loop);
-    job->held = false;
-    if (job->ended != NULL) job->ended(job);
+    saros_job_leave(job);
     job->rt = NULL;
     saros_drop(rt, job);
 }
 
-void saros_service_close(saros_rt *rt) {
-    saros_service *service = rt->service;
-    if (service == NULL) return;
+static void end_thread(saros_service *service, saros_rt *rt) {
     for (saros_job *job = rt->jobs; job != NULL; job = job->next) saros_job_give_up(job);
     service->uv.mutex_lock(&service->lock);
     service->closing = true;
@@ -141,11 +153,20 @@ void saros_service_close(saros_rt *rt) {
     service->uv.async_send(&service->bell);
     service->uv.thread_join(&service->thread);
     while (rt->jobs != NULL) {
-        saros_abandon(rt->loop, &rt->jobs->op); /* posted, all of them */
-        let_go(rt->jobs);
+        saros_job *job = rt->jobs;
+        saros_abandon(rt->loop, &job->op); /* posted, all of them */
+        if (job->told != NULL) job->told(job);
+        let_go(job);
     }
     service->uv.loop_close(&service->loop);
     service->uv.mutex_destroy(&service->lock);
+}
+
+void saros_service_close(saros_rt *rt) {
+    saros_service *service = rt->service;
+    if (service == NULL) return;
+    if (!service->simulated) end_thread(service, rt);
+    saros_files_close(rt);
     saros_libuv_close(&service->uv);
     saros_realloc(rt->loop, service, sizeof *service, 0);
     rt->service = NULL;
@@ -182,8 +203,14 @@ static void unqueue(saros_service *service, const saros_job *job) {
 
 static void told(saros_loop *loop, saros_op *op, int64_t result) {
     saros_job *job = (saros_job *)(void *)op;
-    (void)loop, (void)result;
+    (void)result;
     if (job->given_up) unqueue(job->rt->service, job);
+    if (job->told != NULL && job->told(job)) {
+        job->begun = job->done = false;
+        saros_expect(loop, op);
+        queue(job->rt->service, job, false);
+        return;
+    }
     saros_wake_all(&job->waiters, 0);
     let_go(job);
 }
@@ -191,15 +218,29 @@ static void told(saros_loop *loop, saros_op *op, int64_t result) {
 void saros_job_give_up(saros_job *job) {
     if (job->rt == NULL || job->given_up) return;
     queue(job->rt->service, job, true);
-    if (job->held) saros_release(job->rt->loop); /* the loop may end: its closing waits */
-    job->held = false;
+    saros_job_leave(job); /* the loop may end: its closing waits */
+}
+
+static void begin_at_once(saros_service *service, saros_rt *rt, saros_job *job) {
+    job->rt = rt;
+    do {
+        int error = job->begin(service, job);
+        if (error < 0) job->op.result = error;
+    } while (job->told != NULL && job->told(job));
+    job->rt = NULL;
 }
 
 int saros_job_start(lua_State *L, saros_rt *rt, int at, char *why, size_t size) {
-    saros_job     *job = lua_touserdata(L, at);
-    int            error = SAROS_ENOSYS;
-    saros_service *service = find(rt, &error, why, size);
+    saros_job *job = lua_touserdata(L, at);
+    int        error = SAROS_ENOSYS;
+    snprintf(why, size, "a simulated world has none");
+    saros_service *service = rt->world == NULL || job->simulated ? find(rt, &error, why, size) : NULL;
     if (service == NULL) return error;
+    job->begun = job->done = false;
+    if (service->simulated) {
+        begin_at_once(service, rt, job);
+        return 0;
+    }
     lua_pushvalue(L, at);
     saros_anchor(L, rt, job);
     job->rt = rt;
@@ -208,10 +249,14 @@ int saros_job_start(lua_State *L, saros_rt *rt, int at, char *why, size_t size) 
     if (rt->jobs != NULL) rt->jobs->prev = job;
     rt->jobs = job;
     saros_expect(rt->loop, &job->op);
-    saros_hold(rt->loop);
-    job->held = true;
     queue(service, job, false);
     return 0;
+}
+
+int saros_job_wait(lua_State *L, saros_task *task, saros_job *job, lua_KContext ctx, lua_KFunction k) {
+    saros_job_hold(job);
+    saros_wait_on(task, &job->waiters);
+    return saros_suspend(L, task, ctx, k);
 }
 
 int saros_job_await(lua_State *L, saros_task *task, int at, const char *what, lua_KFunction k) {
@@ -219,8 +264,9 @@ int saros_job_await(lua_State *L, saros_task *task, int at, const char *what, lu
     saros_job *job = lua_touserdata(L, at);
     int        error = saros_job_start(L, task->rt, at, why, sizeof why);
     if (error < 0) return saros_fail(L, error, "%s: %s", what, why);
-    saros_wait_on(task, &job->waiters);
-    return saros_suspend(L, task, 0, k);
+    if (saros_job_is_out(job)) return saros_job_wait(L, task, job, 0, k);
+    task->op.result = 0;
+    return saros_answer(L, task, k(L, LUA_OK, 0));
 }
 
 int saros_job_resumed(lua_State *L, int at) {

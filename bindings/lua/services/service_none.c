@@ -15,4 +15,20 @@ static int no_child(lua_State *L) {
 
 void saros_open_process(lua_State *L) { saros_add(L, (const luaL_Reg[]){{"_child", no_child}, {NULL, NULL}}); }
 
+static int no_files(lua_State *L) {
+    return saros_fail(L, SAROS_ENOSYS, "files: this build of Saros has no libuv, which reads and writes them");
+}
+
+void saros_open_files(lua_State *L) {
+    static const luaL_Reg functions[] = {{"open", no_files}, {"_fs_temporary", no_files}, {NULL, NULL}};
+    saros_add(L, functions);
+}
+
+void saros_files_forget(saros_task *task) { (void)task; }
+
+bool saros_file_is_open(const saros_file *file) {
+    (void)file;
+    return false;
+}
+
 void saros_service_close(saros_rt *rt) { (void)rt; }

@@ -108,12 +108,13 @@ static void now_running(saros_loop *loop, saros_op *op, int64_t result) {
     else saros_wake_all(&self->starters, 0);
 }
 
-static void ended(saros_job *job) {
+static bool told(saros_job *job) {
     process *self = (process *)(void *)job;
     saros_abandon(job->rt->loop, &self->running);
     saros_wake_all(&self->starters, job->op.result);
     saros_proc_free(&self->child);
     self->over = true;
+    return false;
 }
 
 static int start_k(lua_State *L, int status, lua_KContext ctx) {
@@ -150,6 +151,7 @@ static int start(lua_State *L) {
         self->over = true;
         return saros_fail(L, error, "%s", why);
     }
+    saros_job_hold(&self->job);
     saros_wait_on(task, &self->starters);
     return saros_suspend(L, task, 0, start_k);
 }
@@ -236,7 +238,7 @@ static int make(lua_State *L) {
     self->ours = -1;
     self->job.begin = begin;
     self->job.stop = stop;
-    self->job.ended = ended;
+    self->job.told = told;
     self->child.argv = strings_of(L, 1, 1);
     if (!lua_isnil(L, 2)) self->child.env = strings_of(L, 2, 2);
     for (int i = 3; i <= 4; i++) {

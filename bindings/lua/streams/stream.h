@@ -65,6 +65,7 @@ static inline bool saros_stream_send(saros_stream *stream, saros_task *task) {
 void                  saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
 void                  saros_stream_pass_on(saros_stream     *stream,
                                            const saros_task *task); /* the task does not write any more: the next */
+void                  saros_join_strings(lua_State *L); /* strings and numbers from 2 on become the one string at 2 */
 extern const luaL_Reg saros_read_methods[], saros_write_methods[], saros_given_functions[];
 
 #endif

@@ -125,8 +125,7 @@ static int begin(lua_State *L, saros_stream *stream, enum what what, const char 
     return what == WRITE ? send_rest(L, stream, task, 0) : shut(L, stream, task);
 }
 
-/* Strings and numbers from 2 on become the one string at 2. */
-static void join_strings(lua_State *L) {
+void saros_join_strings(lua_State *L) {
     int top = lua_gettop(L);
     for (int arg = 2; arg <= top; arg++) luaL_checklstring(L, arg, NULL);
     if (top == 1) lua_pushliteral(L, "");
@@ -135,7 +134,7 @@ static void join_strings(lua_State *L) {
 
 static int method_write(lua_State *L) {
     saros_stream *stream = saros_check_stream(L);
-    join_strings(L);
+    saros_join_strings(L);
     return begin(L, stream, WRITE, "write");
 }
 

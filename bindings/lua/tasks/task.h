@@ -338,7 +338,8 @@ void saros_disinherit(saros_task *task); /* it has ended */
 
 /* The coroutine in which the task waited was closed, and the task's op is told now: it neither reads nor writes, … */
 void saros_streams_forget(saros_task *task);
-void saros_net_forget(saros_task *task); /* … nor accepts */
+void saros_net_forget(saros_task *task);   /* … nor accepts, … */
+void saros_files_forget(saros_task *task); /* … nor uses a file (services/file.c) */
 
 /* ---- sync.c --------------------------------------------------------------------------------------------------- */
 
