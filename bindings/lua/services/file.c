@@ -14,7 +14,7 @@ saros_file *saros_check_file(lua_State *L) { return saros_check(L, 1, SAROS_T_FI
 
 int saros_file_fail(lua_State *L, const saros_file *file, int code, const char *what) {
     const char *why =
-        code == SAROS_EOPNOTSUPP ? "a pipe, and no file" : saros_error_text(code); /* file_job.c refuses it */
+        code == SAROS_EOPNOTSUPP ? "a pipe, and no file" : saros_error_text(code); /* service_file.c refuses it */
     lua_pushnil(L);
     lua_pushfstring(L, "%s %s: %s", what, file->path, why);
     lua_pushstring(L, saros_error_name(code));

@@ -1,8 +1,8 @@
-/* file.h: a file in Lua's hands. file.c opens and closes it, file_read.c and file_write.c use it, file_job.c says what its
+/* file.h: a file in Lua's hands. file.c opens and closes it, file_read.c and file_write.c use it, service_file.c says what its
  * job does.
  *
  * It is the userdata itself, and its own job: the service does one thing at a time for a file. Everything here but what
- * file_job.c says is of the loop's thread; while the job is out what it works with (doing, offset, size, data, length,
+ * service_file.c says is of the loop's thread; while the job is out what it works with (doing, offset, size, data, length,
  * written, ahead, path) is the service's. */
 #ifndef SAROS_LUA_FILE_H
 #define SAROS_LUA_FILE_H
@@ -75,7 +75,7 @@ int saros_file_fail(lua_State *L, const saros_file *file, int code, const char *
 saros_file *saros_file_wrap(lua_State *L, saros_rt *rt, int fd, const char *name, bool reads, bool writes,
                             bool borrowed);
 
-/* ---- file_job.c ------------------------------------------------------------------------------------------------ */
+/* ---- service_file.c ------------------------------------------------------------------------------------------------ */
 
 void saros_file_prepare(saros_file *file);
 /* Begins to do that with the file at index `at`, whose job is not out; raises for lack of memory, and then nothing has

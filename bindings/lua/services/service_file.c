@@ -1,4 +1,4 @@
-/* file_job.c: what the service does for a file: opens it, reads, writes, closes.
+/* service_file.c: what the service does for a file: opens it, reads, writes, closes.
  *
  * Owns the descriptor from its opening to its closing. Promises: a directory or a pipe is refused by name, and is never
  * waited for; an open that nobody waits for any more leaves no descriptor; a write goes on until all is written, an error
