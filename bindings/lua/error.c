@@ -17,8 +17,7 @@ static void set_parts(lua_State *L, const char *message) {
     lua_setfield(L, -2, "address");
 }
 
-/* message and code name on top become an error object. */
-static void push_error(lua_State *L, int message, int code) {
+void saros_push_error(lua_State *L, int message, int code) {
     message = lua_absindex(L, message);
     code = lua_absindex(L, code);
     lua_createtable(L, 0, 4);
@@ -34,12 +33,12 @@ static void push_error(lua_State *L, int message, int code) {
 int saros_raise(lua_State *L, int code, const char *message) {
     lua_pushstring(L, message);
     lua_pushstring(L, saros_error_name(code));
-    push_error(L, -2, -1);
+    saros_push_error(L, -2, -1);
     return lua_error(L);
 }
 
 int saros_raise_returned(lua_State *L, int message, int code) {
-    push_error(L, message, code);
+    saros_push_error(L, message, code);
     return lua_error(L);
 }
 
@@ -51,13 +50,13 @@ int saros_raise_was_cancelled(lua_State *L, const char *what) {
         lua_pushfstring(L, "%s: %s", what, saros_text_of(L, reason));
     }
     lua_pushstring(L, saros_error_name(SAROS_ECANCELED));
-    push_error(L, -2, -1);
+    saros_push_error(L, -2, -1);
     lua_pushvalue(L, reason);
     lua_setfield(L, -2, "reason");
     return lua_error(L);
 }
 
-static bool is_error(lua_State *L, int index) {
+bool saros_is_error(lua_State *L, int index) {
     if (!lua_istable(L, index) || !lua_getmetatable(L, index)) return false;
     bool same = lua_topointer(L, -1) == saros_state_slow(L)->meta[SAROS_T_ERROR];
     lua_pop(L, 1);
@@ -73,14 +72,14 @@ static int try(lua_State *L) {
         lua_pushliteral(L, "failed");
         lua_replace(L, 2);
     }
-    push_error(L, 2, 3);
+    saros_push_error(L, 2, 3);
     return lua_error(L);
 }
 
 static int protect_k(lua_State *L, int status, lua_KContext ctx) {
     (void)ctx;
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
-    if (!is_error(L, -1)) return lua_error(L);
+    if (!saros_is_error(L, -1)) return lua_error(L);
     saros_untrace(L, -1);
     lua_pushnil(L);
     lua_getfield(L, -2, "message");
@@ -106,7 +105,7 @@ static int protect(lua_State *L) {
 /* saros.error_code(err) -> "ECONNREFUSED" | nil */
 static int error_code(lua_State *L) {
     luaL_checkany(L, 1);
-    if (is_error(L, 1)) lua_getfield(L, 1, "code");
+    if (saros_is_error(L, 1)) lua_getfield(L, 1, "code");
     else lua_pushnil(L);
     return 1;
 }

@@ -229,6 +229,7 @@ static const char *const lazy[][2] = {{"serve", "serve"},
                                       {"as_completed", "as_completed"},
                                       {"map", "map"},
                                       {"join", "join"},
+                                      {"pool", "pool"},
                                       {"_group_error", "group_error"},
                                       {"_owner", "owner"},
                                       {"_connect_name", "connect_name"},
@@ -249,6 +250,8 @@ static const struct {
     void (*open)(lua_State *L);
 } native[] = {{"_signal_open", saros_open_signal},
               {"_child", saros_open_process},
+              {"thread", saros_open_threads},
+              {"thread_channel", saros_open_threads},
               {"open", saros_open_files},
               {"_fs_temporary", saros_open_files}};
 

@@ -57,6 +57,10 @@ enum saros_type {
     SAROS_T_CHANNEL,
     SAROS_T_SENDER,
     SAROS_T_RECEIVER,
+    SAROS_T_THREAD,
+    SAROS_T_THREAD_SENDER,
+    SAROS_T_THREAD_RECEIVER,
+    SAROS_T_CROSSING,
     SAROS_T_WATCH,
     SAROS_T_TICKET,
     SAROS_T_TUNNEL,
@@ -92,6 +96,7 @@ struct saros_lua {
     uint32_t              tasks;                 /* spawned so far; for names */
     uint32_t              opened;                /* loops so far */
     uint64_t              scopes;                /* opened so far */
+    unsigned              threads;               /* started so far; for names */
     const char           *last_place;            /* spawn.c: the name of the chunk that spawned last */
     uint32_t              places;                /* how many such names are kept */
     saros_manners         manners;               /* of loops that ask for nothing else */
@@ -299,6 +304,8 @@ void saros_calls_cancel(saros_rt *rt);                          /* its loop clos
 int  saros_raise(lua_State *L, int code, const char *message);  /* an error object; does not return */
 int  saros_raise_returned(lua_State *L, int message, int code); /* the same of a returned message and code */
 int  saros_raise_was_cancelled(lua_State *L, const char *what); /* the same; on top is the reason, or nil */
+void saros_push_error(lua_State *L, int message, int code);     /* an error object of a message and a code's name */
+bool saros_is_error(lua_State *L, int index);                   /* such an object? */
 
 /* ---- each file's part of the module --------------------------------------------------------------------------- */
 
@@ -333,6 +340,7 @@ void saros_open_install(lua_State *L);
 void saros_open_tunnel(lua_State *L);
 void saros_open_coroutine(lua_State *L);
 void saros_open_generator(lua_State *L);
+void saros_open_threads(lua_State *L); /* when the first of its functions is asked for; the module is on top */
 void saros_coroutine_install(lua_State *L);       /* saros.coroutine's functions, into the table on top */
 int  saros_debug_traceback(lua_State *L);         /* debug.traceback, which finds what dead coroutines have kept */
 int  saros_require(lua_State *L);                 /* upvalues: the state, Lua's table `package` */
