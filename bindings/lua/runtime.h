@@ -340,7 +340,7 @@ void saros_open_install(lua_State *L);
 void saros_open_tunnel(lua_State *L);
 void saros_open_coroutine(lua_State *L);
 void saros_open_generator(lua_State *L);
-void saros_open_threads(lua_State *L); /* when the first of its functions is asked for; the module is on top */
+void saros_open_threads(lua_State *L);
 void saros_coroutine_install(lua_State *L);       /* saros.coroutine's functions, into the table on top */
 int  saros_debug_traceback(lua_State *L);         /* debug.traceback, which finds what dead coroutines have kept */
 int  saros_require(lua_State *L);                 /* upvalues: the state, Lua's table `package` */

@@ -159,6 +159,33 @@ describe("examples: futures and tasks", function()
    end)
 end)
 
+describe("examples: threads", function()
+   local it = driver:match("^sim") and pending or it -- there are no threads in a simulated world
+
+   it("async_event_loop: each thread has a loop of its own, and they run side by side", function()
+      local output = run(example("async_event_loop"), "0.02")
+      local who = {}
+      for name in output:gmatch("Is event loop running in thread (%S+) = true\n") do who[#who + 1] = name end
+      table.sort(who)
+      assert.are.same({"main", "thread-1", "thread-2"}, who)
+      local took = seconds_in(output, "Event Loop Execution Time: (%d+%.%d%d) seconds")
+      assert.is_true(took >= 0.02, output)
+   end)
+
+   it("hash_pool: the sums are those of SHA-256, in the order of the files", function()
+      local name = os.tmpname()
+      local file <close> = assert(io.open(name, "wb"))
+      file:write(("a"):rep(200))
+      file:close()
+      local _ <close> = setmetatable({}, {__close = function() os.remove(name) end})
+      local output = run(example("hash_pool"), name, root .. "examples/none.lua")
+      local sum, other = output:match("(%x+)\t[^\n]+\n([^\n]+)\n")
+      assert.are.equal("c2a908d98f5df987ade41b5fce213067efbcc21ef2240212a41e54b5e7c28ae5", sum, output)
+      assert.matches("none.lua: No such file", other)
+      assert.matches("2 files; this loop was free", output)
+   end)
+end)
+
 describe("examples: async_chained", function()
    -- Each chain's four steps in order, then its result; the whole takes as long as the longest chain, not
    -- as long as all of them.

@@ -1,5 +1,6 @@
 -- pool_spec.lua: saros.pool: threads that work through calls.
 
+-- luacheck: ignore 431 (what runs on threads requires and is given everything anew)
 local saros = require "saros"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)

@@ -40,6 +40,7 @@ local function types()
    list["saros.server"] = debug.getmetatable(server)
    list["saros.process"] = saros.process._Process
    server:shutdown(0)
+   list["saros.pool"] = saros._pool
    return list
 end
 

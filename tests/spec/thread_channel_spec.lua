@@ -1,6 +1,7 @@
 -- thread_channel_spec.lua: channels between threads: the rules of channel_spec.lua, among tasks of one loop as well as
 -- between loops on threads of their own; and ends that are sent.
 
+-- luacheck: ignore 431 (what runs on threads requires and is given everything anew)
 local saros = require "saros"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
@@ -267,8 +268,8 @@ describe("saros.thread_channel", function()
          threads[i] = saros.thread(function(rx, out)
             for n in rx do out:send(n * n) end
          end, rx:clone(), out:clone())
-         threads[i + 3] = saros.thread(function(tx, i)
-            for n = i, 300, 3 do tx:send(n) end
+         threads[i + 3] = saros.thread(function(tx, first)
+            for n = first, 300, 3 do tx:send(n) end
          end, tx:clone(), i)
       end
       tx:close()

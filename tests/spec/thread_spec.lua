@@ -1,5 +1,6 @@
 -- thread_spec.lua: saros.thread: functions in states, on loops and on threads of their own; what crosses.
 
+-- luacheck: ignore 431 (what runs on threads requires and is given everything anew)
 local saros = require "saros"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)

@@ -895,6 +895,103 @@ function socket.source(mode, sock, length) end
 ---Puts this module in the place of LuaSocket's for every `require` that follows.
 ---@return saros.socketlib
 function socket.install() end
+-- ---- threads -------------------------------------------------------------------------------------------------------
+
+---The end of a channel between threads into which values go.
+---@class saros.thread_sender
+local ThreadSender = {}
+
+---The end of a channel between threads from which values come; in a for loop it receives until the end.
+---@class saros.thread_receiver
+---@overload async fun(): any
+local ThreadReceiver = {}
+
+---Threads that work through calls.
+---@class saros.pool
+local Pool = {}
+
+---Runs a function without upvalues, or a script's file, on a thread of its own; the task ends when that has ended.
+---@param first function|string|{name?: string, driver?: string} options come before the function
+---@param ... any copied: nil, booleans, numbers, strings, tables of these, ends of thread channels
+---@return saros.task?
+---@return string? message
+---@return string? code "ENOSYS"
+function saros.thread(first, ...) end
+
+---A sender and a receiver that can be sent to other threads, with n places between them.
+---@param n number
+---@return saros.thread_sender?
+---@return saros.thread_receiver|string
+---@return string? code "ENOSYS"
+function saros.thread_channel(n) end
+
+---At most so many threads for what blocks or is heavy, begun when they are needed.
+---@param size integer
+---@param options? {name?: string, driver?: string, idle?: number}
+---@return saros.pool?
+---@return string? message
+---@return string? code "ENOSYS"
+function saros.pool(size, options) end
+
+---Waits for a thread that is free, and for the results of the function there.
+---@async
+---@param fn function|string a script's file
+---@param ... any
+---@return any ...
+function Pool:call(fn, ...) end
+
+---Waits until all calls are done and the threads have ended; takes no more calls.
+---@async
+---@return true
+function Pool:close() end
+
+---Waits for a place, or with 0 places until a receiver has taken it. An end of a channel moves.
+---@async
+---@param value any
+---@return true?
+---@return string? message
+---@return string? code "EPIPE", "ECLOSED"
+function ThreadSender:send(value) end
+
+---Sends without waiting.
+---@param value any
+---@return true?
+---@return string? message
+---@return string? code "EAGAIN", "EPIPE", "ECLOSED"
+function ThreadSender:try_send(value) end
+
+---One more sender, which counts by itself.
+---@return saros.thread_sender
+function ThreadSender:clone() end
+
+---Closes this end; when all senders are closed receivers come to the end.
+---@return true
+function ThreadSender:close() end
+
+---Waits for a value.
+---@async
+---@return any value
+---@return string? message
+---@return string? code "EEOF", "ECLOSED"
+function ThreadReceiver:receive() end
+
+---Receives without waiting.
+---@return any value
+---@return string? message
+---@return string? code "EAGAIN", "EEOF", "ECLOSED"
+function ThreadReceiver:try_receive() end
+
+---Receives, in a for loop, until the end.
+---@return fun(): any
+function ThreadReceiver:items() end
+
+---One more receiver, which counts by itself.
+---@return saros.thread_receiver
+function ThreadReceiver:clone() end
+
+---Closes this end; when all receivers are closed sends fail.
+---@return true
+function ThreadReceiver:close() end
 
 -- ---- signals -------------------------------------------------------------------------------------------------------
 

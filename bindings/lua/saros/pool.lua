@@ -1,9 +1,9 @@
 -- pool.lua: saros.pool: threads that work through calls, for what blocks or is heavy.
 --
--- A call goes from hand to hand to a thread that is free (a rendezvous), so nothing is queued but the callers: each waits
--- in its own task, and one that is cancelled before its turn was never called. Threads start when they are needed, end
--- when they were idle for a while, and are replaced where one has died. What they need to know stands in `state`, which
--- does not keep the pool alive: where nobody has that any more they end.
+-- A call goes from hand to hand to a thread that is free (a rendezvous), so nothing is queued but the callers: each
+-- waits in its own task, and one that is cancelled before its turn was never called. Threads start when they are
+-- needed, end when they were idle for a while, and are replaced where one has died. What they need to know stands in
+-- `state`, which does not keep the pool alive: where nobody has that any more they end.
 local saros = ...
 
 local KNOWN = {name = "string", driver = "string", idle = "number"}
@@ -33,7 +33,7 @@ local function work(calls, idle)
       if not reply then return false end
       local _reply <close> = reply
       local ok, parts = xpcall(function(...)
-         saros._try_send(reply, "pool:call", "result", 1, true, find(code, is_file)(...)) -- there is room for one answer
+         saros._try_send(reply, "pool:call", "result", 1, true, find(code, is_file)(...)) -- there is room for one
       end, caught, ...)
       if not ok then saros._try_send(reply, "pool:call", "result", 1, false, parts[1], parts[2], parts[3]) end
       return true
