@@ -34,6 +34,8 @@ test     | lua busted.runner           | lua-busted      | busted for Lua 5.4
 test     | apt command python3         | python3         | Python 3, whose asyncio plays the oracle
 test     | apt library libcurl         | libcurl4-openssl-dev | libcurl, for a test of a C library on the loop
 test     | apt command strace          | strace          | strace, which takes system calls away
+test     | apt command curl            | curl            | curl, a client for tests
+test     | apt command socat           | socat           | socat, a client and server for tests
 test     | unpacked nginx              | nginx           | nginx, a server for tests
 test     | apt command redis-server redis-check-rdb | redis-tools | the server of redis, under its other name
 test     | apt lua socket.core         | lua-socket      | LuaSocket, whose programs run here

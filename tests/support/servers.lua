@@ -1,10 +1,9 @@
--- servers.lua: real servers as child processes of a test: nginx, redis-server, whatever listens.
+-- servers.lua: real programs as peers of a test: nginx, redis-server, socat, whatever listens or connects.
 --
---    local server <close> = servers.start("exec redis-server --port 7001", address)
+--    local server <close> = servers.start({"redis-server", "--port", "7001"}, address, folder)
 --
--- Owns the process and its folder: both are gone when the variable is left, in whatever way; a process whose test died is
--- ended by timeout(1) after two minutes. Promises: `start` returns when the server takes connections, or raises with what
--- it wrote.
+-- Owns the process: it is gone when the variable is left, in whatever way, and timeout(1) ends one whose test died.
+-- Promises: `start` returns when the server takes connections, or raises with what it wrote.
 
 local saros = require "saros"
 
@@ -38,32 +37,44 @@ end
 
 local Server = {}
 
+-- Politely at first: timeout(1) passes that on.
 function Server:__close()
-   os.execute("kill -TERM " .. self.pid .. " 2>/dev/null")
-   self.output = self.pipe:read("a")
-   self.pipe:close()
+   saros.shield(function()
+      self.process:kill("SIGTERM")
+      if not saros.timeout(10, self.process.wait, self.process) then self.process:kill("SIGKILL") end
+      self.process:close()
+   end)
 end
 
--- Waits until somebody listens there.
-local function await_listener(self, address)
+-- Runs a program; what it writes is in the file "output" of the folder.
+function servers.run(words, folder)
+   if kit.lacks("sockets") then kit.skip(kit.lacks("sockets")) end
+   local output <close> = assert(io.open(folder.name .. "/output", "ab"))
+   local command = {"timeout", "120", stdin = "null", stdout = output, stderr = "stdout"}
+   table.move(words, 1, #words, 3, command)
+   local process, message, code = saros.process.spawn(command)
+   if not process and code == "ENOSYS" then kit.skip(message) end
+   return setmetatable({process = assert(process, message), folder = folder}, {__close = Server.__close})
+end
+
+-- Runs a program that listens at the address, and waits until somebody can connect.
+function servers.start(words, address, folder)
+   local server = servers.run(words, folder)
+   server.address = address
+   local ended = saros.spawn(server.process.wait, server.process)
    local deadline = saros.now() + 20
-   while true do
+   repeat
       local stream = saros.connect(address)
-      if stream then return stream:close() end
-      local gone = select(3, kit.shell("kill -0 " .. self.pid .. " 2>/dev/null")) ~= 0
-      if gone or saros.now() > deadline then
-         Server.__close(self)
-         error("it did not begin to listen: " .. self.output, 0)
+      if stream then
+         stream:close()
+         ended:cancel()
+         return server
       end
-      saros.sleep(0.02)
-   end
-end
-
-function servers.start(command, address)
-   local pipe = assert(io.popen("echo $$; exec timeout 120 sh -c " .. kit.quote("exec " .. command) .. " 2>&1"))
-   local self = {pipe = pipe, pid = assert(math.tointeger(pipe:read("n", "l"))), address = address}
-   await_listener(self, address)
-   return setmetatable(self, Server)
+      saros.sleep(0.01)
+   until ended:done() or saros.now() > deadline
+   ended:cancel()
+   Server.__close(server)
+   error("it did not begin to listen: " .. kit.slurp(folder.name .. "/output"), 0)
 end
 
 -- nginx with these `locations`, in a folder of its own.
@@ -79,18 +90,17 @@ http {
    server { listen %s backlog=1024; root %s; %s }
 }
 ]]):format(address, folder.name, locations))
-   return servers.start(("%s -e stderr -p %s -c nginx.conf"):format(kit.quote(nginx), kit.quote(folder.name .. "/")), address)
+   return servers.start({nginx, "-e", "stderr", "-p", folder.name .. "/", "-c", "nginx.conf"}, address, folder)
 end
 
 -- Debian has redis-server in a package that starts a service; the program itself is in another one, as redis-check-rdb,
 -- and does what the name says that it is called by.
 function servers.redis(folder)
-   local program = kit.quote(servers.need("redis-check-rdb"))
-   local name = kit.quote(folder.name .. "/redis-server")
-   kit.shell(("ln -sf %s %s"):format(program, name))
+   local program, name = servers.need("redis-check-rdb"), folder.name .. "/redis-server"
+   kit.shell(("ln -sf %s %s"):format(kit.quote(program), kit.quote(name)))
    local address = kit.free_address()
-   return servers.start(("%s --bind 127.0.0.1 --save '' --appendonly no --daemonize no --port %s --dir %s"):format(name,
-      address:match("%d+$"), kit.quote(folder.name)), address)
+   return servers.start({name, "--bind", "127.0.0.1", "--port", address:match("%d+$"), "--save", "", "--appendonly", "no",
+      "--daemonize", "no", "--dir", folder.name}, address, folder)
 end
 
 return servers
