@@ -15,7 +15,7 @@ if not kit.lacks("sockets") then saros.resolve("127.0.0.1", "80") end
 
 -- LuaSocket's modules with ours in the place of `socket`, for as long as the variable lives.
 local NAMES = {"socket", "socket.core", "socket.http", "socket.ftp", "socket.smtp", "socket.tp", "socket.url",
-   "socket.headers", "ltn12", "mime", "redis"}
+   "socket.headers", "socket.unix", "ltn12", "mime", "redis"}
 
 local function instead()
    local before = {}
@@ -302,5 +302,18 @@ describe("redis-server", function()
       assert.are.same({"one", "two", "end"}, {table.unpack(heard, #heard - 2)})
       client:quit()
       listens:quit()
+   end)
+
+   it("is reached by redis.lua through a Unix socket", function()
+      local _ <close> = instead()
+      package.loaded["socket.unix"] = saros._socket_unix
+      local redis = client_library()
+      local folder <close> = servers.folder()
+      local server <close> = servers.redis(folder)
+      local client = redis.connect("unix://" .. folder.name .. "/socket")
+      client:set("key", "value")
+      assert.are.equal("value", client:get("key"))
+      client:quit()
+      assert.is_truthy(server)
    end)
 end)

@@ -100,7 +100,7 @@ function servers.redis(folder)
    kit.shell(("ln -sf %s %s"):format(kit.quote(program), kit.quote(name)))
    local address = kit.free_address()
    return servers.start({name, "--bind", "127.0.0.1", "--port", address:match("%d+$"), "--save", "", "--appendonly", "no",
-      "--daemonize", "no", "--dir", folder.name}, address, folder)
+      "--daemonize", "no", "--dir", folder.name, "--unixsocket", folder.name .. "/socket"}, address, folder)
 end
 
 return servers

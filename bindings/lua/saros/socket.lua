@@ -1,8 +1,8 @@
 -- socket.lua: saros.socket: the module `socket` of LuaSocket on the loop's streams and tasks.
 --
 -- After package.loaded.socket = require "saros.socket" LuaSocket's own socket.http, socket.ftp, socket.smtp, and what
--- others wrote on LuaSocket, wait in their task while other tasks run. socket_base.lua has what the objects share,
--- socket_tcp.lua TCP, socket_select.lua select, socket_dns.lua names.
+-- others wrote on LuaSocket, wait in their task while other tasks run. socket_base.lua and socket_stream.lua have what
+-- the objects share, socket_tcp.lua TCP, socket_unix.lua Unix sockets, socket_select.lua select, socket_dns.lua names.
 -- Promises: names, arguments and results as LuaSocket's (docs/luasocket.md says what differs). What waits raises
 -- outside a task. Nothing of Lua's or LuaSocket's is changed before `install`.
 local saros = ...
@@ -170,9 +170,10 @@ socket.sink, socket.source = socket.choose(socket.sinkt), socket.choose(socket.s
 
 -- ---- in LuaSocket's place ----------------------------------------------------------------------------------------
 
--- Whoever requires "socket" or its C part from now on gets this. What has been loaded before keeps what it has.
+-- Whoever requires "socket", its C part or its Unix sockets from now on gets ours. What was loaded before stays.
 function socket.install()
    package.loaded.socket, package.loaded["socket.core"] = socket, socket
+   package.preload["socket.unix"] = function() return saros._socket_unix end
    return socket
 end
 

@@ -24,9 +24,9 @@ end
 
 -- ---- classes -----------------------------------------------------------------------------------------------------
 
--- Three classes as LuaSocket names them, "tcp{master}", … with the same methods: what an object is changes in its life.
-function base.classes(kind, roles, methods)
-   local classes = {any = kind .. "{any}"}
+-- Classes as LuaSocket names them, "tcp{master}", … with the same methods: what an object is changes in its life.
+function base.add_classes(classes, kind, roles, methods)
+   classes.any = kind .. "{any}"
    for _, role in ipairs(roles) do
       local index = {class = ("%s{%s}"):format(kind, role)}
       for name, method in pairs(methods) do index[name] = method end
@@ -35,7 +35,6 @@ function base.classes(kind, roles, methods)
          __tostring = function(self) return ("%s: %s"):format(index.class, ("%p"):format(self)) end,
       }
    end
-   return classes
 end
 
 -- Raises an error of whoever called this module.
@@ -191,8 +190,12 @@ function base.is_empty(self) return self.at > #self.chunk end
 
 -- For select: whether a receive has something to say at once; whether a send could, and a wait until it can.
 function base.is_readable(self) return self.over ~= nil or not base.is_empty(self) end
-function base.is_writable(self) return self.stream ~= nil or self.pending ~= nil and self.pending:done() end
-base.await_writable = await_connect
+function base.is_writable(self) return self.pending ~= nil and self.pending:done() end
+
+function base.await_writable(self)
+   if self.pending then await_connect(self)
+   elseif self.stream then saros.wait_writable(self.stream) end
+end
 
 -- Everything up to `stop` of what is there.
 local function take(self, stop)

@@ -1,7 +1,8 @@
 -- socket_options.lua: setoption and getoption of saros.socket's objects, and the descriptor behind them.
 --
--- saros._socket_options(kind): the methods for "tcp" and "unix". A name that LuaSocket does not know raises, and so
--- does a value of the wrong type. An object keeps an option from when it is set, also before it is connected.
+-- saros._socket_options(kind, class): the methods for "tcp" and "unixstream", with their classes. A name that LuaSocket
+-- does not know raises, and so does a value of the wrong type. An object keeps an option from when it is set, also
+-- before it is connected.
 local saros = ...
 
 local base = saros._socket_base
@@ -37,7 +38,11 @@ local function unsupported(name, method)
    base.bad(1, method, ("unsupported option `%s'"):format(name))
 end
 
-return function(kind)
+-- Who has a descriptor, for objects that only lend it: LuaSocket's sources and protocols have a `getfd` of their own.
+local owners = setmetatable({}, {__mode = "v"})
+base.owners = owners
+
+return function(kind, class)
    local known, any, methods = kind == "tcp" and TCP or UNIX, kind .. "{any}", {}
 
    function methods.setoption(self, name, value)
@@ -68,11 +73,28 @@ return function(kind)
       return value
    end
 
-   -- The number of the descriptor, or -1: for who keeps sockets apart by it, or hands it to a C library.
+   -- The number of the descriptor, or -1: for who keeps sockets apart by it. The loop reads and writes it.
    function methods.getfd(self)
       base.check_any(self, "getfd", any)
       local open = self.stream or self.listener
-      return open and open.fileno and (open:fileno() or -1) + 0.0 or -1.0
+      local fd = open and saros._descriptor(open)
+      if not fd then return -1.0 end
+      owners[fd] = self
+      return fd + 0.0
+   end
+
+   -- Takes over a descriptor that somebody else has opened; a number below 0 only closes what is there.
+   function methods.setfd(self, fd)
+      base.check_any(self, "setfd", any)
+      fd = math.tointeger(base.number(fd, nil, 1, "setfd"))
+      self:close()
+      if not fd or fd < 0 then return end
+      local open, message, code = saros.adopt(fd)
+      if not open then return nil, base.text(message, code) end
+      self.closed = nil
+      if open.accept then self.listener, self.accepted = open, {}
+      else self.stream = open end
+      setmetatable(self, open.accept and class.server or class.client)
    end
 
    return methods

@@ -16,27 +16,39 @@ local function check(list, arg)
    return list or {}
 end
 
--- A wait for what has only a descriptor. An object without one, or with one that is closed, is never ready.
-local function by_descriptor(object, wait)
+-- The socket of ours whose descriptor an object shows; or the object and that descriptor, if it has one.
+local function resolve(object)
    local fd = object.getfd and object:getfd()
-   if type(fd) ~= "number" or fd < 0 or not saros[wait] then return nil end
-   return function() return saros[wait](math.tointeger(fd)) end
+   fd = type(fd) == "number" and math.tointeger(fd)
+   local owner = fd and base.owners[fd]
+   if owner and owner:getfd() == fd then return owner end
+   return object, fd and fd >= 0 and fd or nil
 end
 
 -- What there is to wait for: each socket with `ready`, which tells without waiting, and `wait`, which waits.
 local function gather(list, reads, waits)
    local entries = {}
    for _, object in ipairs(list) do
+      local entry, fd = {object = object}, nil
       local class = getmetatable(object)
+      if not (type(class) == "table" and class.is_readable) then
+         object, fd = resolve(object)
+         class = getmetatable(object)
+      end
       local is_ready = type(class) == "table" and class[reads and "is_readable" or "is_writable"]
-      local entry = {object = object}
       if is_ready then
          local await = class[reads and "await_readable" or "await_writable"]
          entry.ready = function() return is_ready(object) end
-         if object.stream or object.listener or object.pending then entry.wait = function() await(object) end end
+         if object.stream or object.listener or object.pending then
+            entry.wait = function()
+               await(object)
+               return true
+            end
+         end
       else
+         local await = saros[reads and "wait_readable" or "wait_writable"]
          entry.ready = function() return reads and object.dirty and object:dirty() end
-         entry.wait = by_descriptor(object, reads and "wait_readable" or "wait_writable")
+         entry.wait = fd and function() return (await(fd)) end
       end
       entries[#entries + 1] = entry
       if entry.wait and not entry.ready() then waits[#waits + 1] = entry end
@@ -56,8 +68,7 @@ local function wait(waits, seconds)
    local fns = {}
    for i, entry in ipairs(waits) do
       fns[i] = function()
-         entry.wait()
-         entry.won = true
+         entry.won = entry.wait()
       end
    end
    local _, pending = saros.wait(fns, {timeout = seconds, return_when = "first"})
