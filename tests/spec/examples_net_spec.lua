@@ -63,7 +63,7 @@ describe("examples: download", function()
             url .. "/empty.txt", url .. "/old/moved.txt")
          assert.are.equal(0, code, output)
          local bars = {}
-         for line in output:gmatch("[^\r\n]+") do
+         for line in output:gsub("\27%[%d*%a", ""):gmatch("[^\r\n]+") do
             local name, percent = line:match("(%w+%.txt) +%[[=> ]+%] +(%d+) %%")
             if name then bars[name] = percent end
          end
