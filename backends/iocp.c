@@ -19,7 +19,7 @@
  *   AcceptEx hands on that a connection died in the queue; it is posted again. The queue itself is the listener's, so
  *   as many AcceptEx are posted as there are accepts.
  *
- *   A port tells only that something ended. Lent receives wait in a receive of no bytes, which ends when there are
+ *   A port tells only that something ended. POLLs are polls of the driver below Winsock (iocp_afd.c). Lent receives wait in a receive of no bytes, which ends when there are
  *   some, and then take() receives them without waiting. Nothing can be given to foreign loops to poll.
  *
  * Time-outs are in milliseconds, rounded up. Windows' Unix sockets know no ConnectEx: they are refused. */
@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "backends/bell.h"
+#include "backends/iocp_afd.h"
 #include "backends/sockaddr.h"
 #include "backends/socket_try.h"
 
@@ -49,6 +50,7 @@ typedef struct block {
     uint32_t        free;      /* the next free one's index + 1 */
     uint8_t         bits;      /* fresh's */
     bool            cancelled; /* by us */
+    saros_afd_poll  poll;      /* POLL's */
 } block;
 
 typedef struct iocp_driver {
@@ -60,6 +62,7 @@ typedef struct iocp_driver {
     block          **chunks;          /* these stay where they are, the list of them need not */
     uint32_t         count;           /* of chunks */
     uint32_t         free;            /* 0: none */
+    HANDLE           afd;             /* for POLLs; NULL: there was none yet */
     bool             broken;          /* the port failed for good: no packet will be seen any more */
     char             names[2 * NAME]; /* AcceptEx must write them; nobody reads them, so one place is enough for all */
     OVERLAPPED_ENTRY entries[BATCH];
@@ -160,6 +163,14 @@ static int call_connect(iocp_driver *self, block *b, DWORD *moved) {
     return self->connect(b->on, &to.any, size, NULL, 0, moved, &b->overlapped) ? 0 : WSAGetLastError();
 }
 
+static int call_poll(iocp_driver *self, block *b) {
+    SOCKET s = (SOCKET)b->op->handle->os;
+    int    error = self->afd == NULL ? saros_afd_open(&self->afd, self->port) : 0;
+    if (error < 0) self->afd = NULL;
+    b->on = (SOCKET)self->afd; /* for a cancel */
+    return error < 0 ? error : saros_afd_begin(self->afd, &b->overlapped, &b->poll, s, (unsigned)b->op->size);
+}
+
 static int call(iocp_driver *self, block *b, DWORD *moved) {
     const saros_op *op = b->op;
     WSABUF          buffer = {.buf = op->buffer}; /* this is copied; what it points to is the kernel's for now */
@@ -168,6 +179,7 @@ static int call(iocp_driver *self, block *b, DWORD *moved) {
     switch (op->kind) {
     case SAROS_OP_ACCEPT: return call_accept(self, b, moved);
     case SAROS_OP_CONNECT: return call_connect(self, b, moved);
+    case SAROS_OP_POLL: return call_poll(self, b);
     case SAROS_OP_RECV:
         if (saros_is_lent(op))
             buffer = (WSABUF){.buf = self->names}; /* of no length, but not all providers take NULL */
@@ -215,9 +227,21 @@ static void deliver(iocp_driver *self, block *b, bool open) {
     saros_opened(self->loop, handle, false);
 }
 
-/* The call of b has ended. False: it was an accept that won a dead connection, and is to be made again. */
+/* False: what it was woken by has gone again. */
+static bool finish_poll(iocp_driver *self, block *b, int error) {
+    saros_op *op = b->op;
+    int       ready = error < 0 ? error : saros_try_ready(op->handle->os, (unsigned)op->size);
+    if (ready == SAROS_EAGAIN && !b->cancelled) return false;
+    ready = b->cancelled ? SAROS_ECANCELED : ready;
+    give_back(self, b);
+    saros_complete(self->loop, op, ready);
+    return true;
+}
+
+/* The call of b has ended. False: it is to be made again; it was an accept that won a dead connection, or a poll. */
 static bool finish(iocp_driver *self, block *b, int error, DWORD moved, bool last) {
     saros_op *op = b->op;
+    if (op->kind == SAROS_OP_POLL) return finish_poll(self, b, error);
     if (error == 0 && opens(op)) error = update_context(b);
     if (op->kind == SAROS_OP_ACCEPT && !b->cancelled && !last && died_in_queue(error)) {
         discard(&b->fresh);
@@ -237,7 +261,8 @@ static void post(iocp_driver *self, block *b) {
     for (int dead = 1;; dead++) {
         DWORD moved = 0;
         int   error = call(self, b, &moved);
-        bool  skips = (b->op->kind == SAROS_OP_CONNECT ? b->bits : b->op->handle->bits) & SKIPS;
+        bool  skips =
+            b->op->kind != SAROS_OP_POLL && (b->op->kind == SAROS_OP_CONNECT ? b->bits : b->op->handle->bits) & SKIPS;
         if (error == WSA_IO_PENDING || (error == 0 && !skips)) {
             saros_trace(self->loop, SAROS_ON_PARK, b->op, 0);
             return;
@@ -268,6 +293,7 @@ static int listen_at(iocp_driver *self, saros_handle *handle, saros_address *add
 static int take_in(void *driver, saros_handle *handle, enum saros_found what) {
     saros_address name;
     handle->bits = 0;
+    if (what == SAROS_FOUND_BORROWED) return 0;
     if (what == SAROS_FOUND_LISTENER && saros_try_name(handle->os, false, &name) == 0 && name.family == SAROS_INET6)
         handle->bits = SIX;
     return adopt(driver, handle->os, &handle->bits);
@@ -285,13 +311,22 @@ static void iocp_submit(void *driver, saros_op *op) {
     case SAROS_OP_CONNECT:
     case SAROS_OP_ACCEPT:
     case SAROS_OP_RECV: begin(self, op); return;
+    case SAROS_OP_POLL:
+        result = saros_try_ready(handle->os, (unsigned)op->size);
+        if (result != SAROS_EAGAIN) break;
+        begin(self, op);
+        return;
     case SAROS_OP_ADOPT:
+    case SAROS_OP_BORROW:
     case SAROS_OP_PAIR: result = saros_open_given(self->loop, op, take_in, self); break;
     case SAROS_OP_LISTEN: result = listen_at(self, handle, op->address, op->size); break;
     case SAROS_OP_SHUTDOWN: result = saros_try_shutdown(handle->os); break;
     case SAROS_OP_NAME: result = saros_try_name(handle->os, op->size == 1, op->address); break;
     case SAROS_OP_OPTION: result = saros_try_option(handle->os, op->setting, op->size == 1); break;
-    case SAROS_OP_CLOSE: discard(&handle->os); break;
+    case SAROS_OP_CLOSE:
+        if (handle->borrowed) handle->os = SAROS_NO_HANDLE;
+        else discard(&handle->os);
+        break;
     default: result = SAROS_ENOSYS;
     }
     saros_complete(self->loop, op, result);
@@ -301,6 +336,7 @@ static void iocp_submit(void *driver, saros_op *op) {
 static int packet_error(block *b) {
     DWORD moved, flags;
     if ((LONG)b->overlapped.Internal >= 0) return 0;
+    if (b->op->kind == SAROS_OP_POLL) return SAROS_EBADF; /* no socket's call; a cancel looks like that as well */
     return WSAGetOverlappedResult(b->on, &b->overlapped, &moved, FALSE, &flags) ? 0 : WSAGetLastError();
 }
 
@@ -361,6 +397,7 @@ static void iocp_close(void *driver) {
     iocp_driver *self = driver;
     for (uint32_t i = 0; i < self->count; i++) saros_realloc(self->loop, self->chunks[i], CHUNK * sizeof(block), 0);
     saros_realloc(self->loop, self->chunks, self->count * sizeof *self->chunks, 0);
+    if (self->afd != NULL) CloseHandle(self->afd);
     if (self->port != NULL) CloseHandle(self->port);
     WSACleanup();
 }

@@ -23,6 +23,6 @@ int main(int count, char **arguments) {
     world_faults = arguments[2]; /* or the NULL behind the last */
     if (driver_is("none")) return conform_none() + conform_timing();
     int failed = conform_opening() + conform_options() + conform_streams() + conform_ending() + conform_stopping() +
-                 conform_given() + (driver_is("iocp") ? 0 : conform_ready()) + conform_timing();
+                 conform_given() + conform_ready() + conform_timing();
     return driver_is("sim") ? failed : failed + conform_hostile(); /* hostile to descriptors, and it has none */
 }
