@@ -313,31 +313,28 @@ end)
 
 describe("a file in several hands", function()
    it_waits("has one reader: a second one gets EBUSY and disturbs nobody", function()
-      local name, _ <close> = kit.temporary(("x"):rep(100000))
-      local file <close> = open(name)
-      local first = saros.spawn(file.read, file, "a")
+      if kit.windows then kit.skip("no /dev/zero here") end
+      local file <close> = open("/dev/zero") -- a read of it always waits
+      local first = saros.spawn(file.read, file, 100000)
       saros.sleep(0)
-      assert.are.equal("EBUSY", select(3, file:read()))
+      local _, message, code = file:read()
+      assert.are.same({"read: another task is reading this file", "EBUSY"}, {message, code})
       assert.are.equal(100000, #saros.await(first))
    end)
 
    it_waits("keeps what a cancelled read has read", function()
-      local name, _ <close> = kit.temporary("1 2 3\n")
-      local file <close> = open(name)
+      local waited = "/proc/version" -- of which nothing is in memory
+      if not lfs.attributes(waited) then kit.skip("no /proc here") end
+      local content = kit.slurp(waited)
       for turns = 0, 5 do
-         local task = saros.spawn(file.read, file, "n", 1, "a", 1000)
+         local file <close> = open(waited)
+         local task = saros.spawn(file.read, file, 6, "l")
          kit.turns(turns)
          task:cancel()
          local done, got = saros.pcall(saros.await, task)
-         assert(file:seek("set", 0))
-         if done then assert.are.equal(1, got) end
+         assert(done == (got == content:sub(1, 6)), "some was lost")
+         assert.are.equal(done and content:sub(#content + 1) or content, file:read("a"))
       end
-      local again <close> = open(name)
-      local task = saros.spawn(again.read, again, "l")
-      saros.sleep(0)
-      task:cancel()
-      assert.is_false((saros.pcall(saros.await, task)))
-      assert.are.equal("1 2 3", again:read("l"))
    end)
 
    it_waits("goes on behind what a cancelled write has written", function()
@@ -356,16 +353,15 @@ describe("a file in several hands", function()
    end)
 
    it_waits("wakes whoever waits for it when it closes", function()
-      local name, _ <close> = kit.temporary(("x"):rep(1000))
-      local file = open(name, "r+")
-      local reader = saros.spawn(file.read, file, "a")
+      if kit.windows then kit.skip("no /dev/zero here") end
+      local file = open("/dev/zero", "r+")
+      local reader = saros.spawn(file.read, file, 1000000)
       local writers = {}
       for i = 1, 3 do writers[i] = saros.spawn(file.write, file, "y") end
       saros.sleep(0)
       assert.is_true(file:close())
       assert.are.equal("ECLOSED", select(3, saros.await(reader)))
       for i = 1, 3 do assert.are.same({"ECLOSED", 0}, {select(3, saros.await(writers[i]))}) end
-      assert.are.equal(("x"):rep(1000), kit.slurp(name))
    end)
 
    it_waits("lets a write come to its end that is under way when it closes", function()

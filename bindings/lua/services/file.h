@@ -43,8 +43,11 @@ struct saros_file {
     char        *near;  /* what the window may be lent from */
     char        *ahead; /* where is read to */
     size_t       near_room, ahead_room;
-    size_t       block;   /* bytes that the next read asks for */
-    int          streak;  /* blocks read one behind the other */
+    size_t       block;   /* bytes that the next job is to read */
+    size_t       asked;   /* bytes that were asked for last */
+    size_t       at_hand; /* bytes that the call which runs has read without a job */
+    bool         by_job;  /* what is ahead was read by one */
+    int          streak;  /* blocks that jobs have read one behind the other */
     bool         fetched; /* ahead has `got` bytes, or an error, that the window was not given */
     ssize_t      got;
 
@@ -82,7 +85,9 @@ void saros_file_prepare(saros_file *file);
  * changed. In a simulated world it is done when this returns. 0, or why there is no service. */
 int  saros_file_start(lua_State *L, saros_file *file, int at, enum saros_doing doing, char *why, size_t size);
 void saros_file_begin(lua_State *L, saros_file *file, int at, enum saros_doing doing); /* the same of an open one */
-/* The same: writes; the position stands where the data goes. */
+/* Reads ahead what the system has in memory, without a job. False: nothing, or this system cannot be asked. */
+bool saros_file_read_at_hand(saros_file *file, size_t size);
+/* As saros_file_begin: writes; the position stands where the data goes. */
 void saros_file_begin_write(lua_State *L, saros_file *file, const char *data, size_t size);
 void saros_file_begin_pending(lua_State *L, saros_file *file);
 void saros_file_close_now(const saros_libuv *uv, saros_file *file); /* with what is pending; waits for it */

@@ -1,16 +1,22 @@
 /* file_read.c: everything that reads a file: read, read_some, read_exactly, read_until, lines.
  *
- * Reads blocks until the window (window.c) has what is wanted. Who reads one block behind the other gets larger ones, and
- * the next is read while he works on this one. Promises: nothing that was read is lost where a read fails or is cancelled;
+ * Reads blocks until the window (window.c) has what is wanted: what the system has in memory at once, where it can be asked
+ * for that, else by a job. Who reads one block behind the other gets larger ones, and the next is read while he works on
+ * this one. Promises: nothing that was read is lost where a read fails or is cancelled;
  * the end is no state: a file that has grown can be read on. */
 #include "bindings/lua/services/file.h"
 #include "bindings/lua/streams/stream.h"
 
-enum { LARGEST_BLOCK = 512 * 1024, AHEAD_FROM = 2 /* blocks in a row */ };
+enum {
+    LARGEST_BLOCK = 512 * 1024,
+    AHEAD_FROM = 2,            /* blocks in a row */
+    PIECE = 64 * 1024,         /* of what the system has in memory: it stays in the processor's cache on its way */
+    MOST_AT_HAND = 1024 * 1024 /* bytes of these in one call: then it gives way once */
+};
 
 /* Has the file ended behind what was read? A short read says so of a file whose length is known (those of /proc have 0). */
 static bool is_end(const saros_file *file, size_t got) {
-    return file->seekable && got < file->block && file->size > 0 && file->end >= file->size;
+    return file->seekable && got < file->asked && file->size > 0 && file->end >= file->size;
 }
 
 static void begin_read(lua_State *L, saros_file *file) {
@@ -21,6 +27,12 @@ static void begin_read(lua_State *L, saros_file *file) {
         file->ahead = ahead;
         file->ahead_room = file->block;
     }
+    file->by_job = !saros_file_read_at_hand(file, file->asked = PIECE);
+    if (!file->by_job) {
+        file->at_hand += (size_t)file->got;
+        return;
+    }
+    file->asked = file->block;
     file->offset = file->seekable ? file->end : -1;
     saros_file_begin(L, file, 1, SAROS_FILE_READS);
 }
@@ -55,7 +67,7 @@ static int take_ahead(lua_State *L, saros_file *file) {
     }
     file->end += (int64_t)got;
     file->window.ended = is_end(file, got);
-    if (got < file->block || !file->seekable) return 0;
+    if (!file->by_job || got < file->asked || !file->seekable) return 0;
     if (file->block < LARGEST_BLOCK) file->block *= 2;
     if (++file->streak >= AHEAD_FROM) begin_read(L, file);
     return 0;
@@ -74,10 +86,18 @@ static int prepare(lua_State *L, saros_file *file) {
 
 static int read_k(lua_State *L, int status, lua_KContext ctx);
 
+static int give_way(lua_State *L, saros_file *file, saros_task *task, lua_KContext ctx) {
+    file->at_hand = 0;
+    if (saros_is_cancelled(task)) return saros_file_wait(L, file, task, ctx, read_k); /* raises */
+    saros_requeue(task);
+    return saros_suspend(L, task, ctx, read_k);
+}
+
 static int reading(lua_State *L, saros_file *file, saros_task *task, lua_KContext ctx, bool at_hand) {
     int pushed = saros_window_attempt(L, &file->window, &ctx);
     while (pushed == SAROS_NOT_ENOUGH) {
         if (saros_job_is_out(&file->fs.job)) return saros_file_wait(L, file, task, ctx, read_k);
+        if (file->at_hand >= MOST_AT_HAND) return give_way(L, file, task, ctx);
         int error = file->fetched ? take_ahead(L, file) : prepare(L, file);
         if (error < 0) {
             saros_window_give_back(&file->window);
@@ -111,6 +131,7 @@ static int start(lua_State *L, saros_file *file, lua_KContext ctx, const char *w
     file->reader = task;
     saros_window_give_back(&file->window); /* where memory ran out in the middle of the last call */
     file->window.ended = false;
+    file->at_hand = 0;
     if (!saros_file_take(file, task)) return saros_suspend(L, task, ctx, read_k);
     return reading(L, file, task, ctx, true);
 }
