@@ -53,6 +53,10 @@
     X(EPROTONOSUPPORT, -46, EPROTONOSUPPORT, 10043, "protocol not supported") \
     X(ESHUTDOWN, -47, ESHUTDOWN, 0, "shut down")                              \
     X(EDESTADDRREQ, -48, EDESTADDRREQ, 10039, "destination address required") \
+    /* TLS */                                                                 \
+    X(ETLS, -90, 0, 0, "TLS has failed")                                      \
+    X(ECERT, -91, 0, 0, "the certificate is not accepted")                    \
+    X(ETRUNCATED, -92, 0, 0, "ended without close-notify of TLS")             \
     /* files and processes */                                                 \
     X(ENOENT, -60, ENOENT, 2, "no such file or directory")                    \
     X(EEXIST, -61, EEXIST, 183, "file exists")                                \

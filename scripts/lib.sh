@@ -28,9 +28,12 @@ build    | command pkg-config          | pkg-config      | pkg-config
 build    | library libuv               | libuv1-dev      | libuv, for the driver on it
 build    | lualib                      | liblua5.4-dev   | Lua 5.4: headers and library
 build    | liburing                    | liburing-dev    | liburing 2.3 or later, on Linux: for the driver uring
+build    | apt header openssl/ssl.h    | libssl-dev      | the headers of OpenSSL, for TLS
 test     | library cmocka              | libcmocka-dev   | cmocka
 test     | lua string                  | lua5.4          | a stock Lua 5.4, as lua5.4
 test     | lua busted.runner           | lua-busted      | busted for Lua 5.4
+test     | apt command openssl         | openssl         | the program openssl, which makes certificates and is a peer
+test     | apt command curl            | curl            | curl, a peer
 test     | apt command python3         | python3         | Python 3, whose asyncio plays the oracle
 test     | apt library libcurl         | libcurl4-openssl-dev | libcurl, for a test of a C library on the loop
 test     | apt command strace          | strace          | strace, which takes system calls away
@@ -69,6 +72,7 @@ is_there() {
         command -v apt-get >/dev/null || return 0
         is_there "$@" && return
         ;;
+    header) echo "#include <$1>" | cc -E -x c - >/dev/null 2>&1 && return ;;
     lualib) is_there library lua5.4 lua-5.4 lua54 'lua >= 5.4' && return ;;
     lua)
         for name in lua5.4 lua-5.4 lua54 lua; do

@@ -244,15 +244,20 @@ static const char *const lazy[][2] = {{"serve", "serve"},
                                       {"_socket_dns", "socket_dns"},
                                       {"signal", "signal"},
                                       {"process", "process"},
+                                      {"tls", "tls"},
                                       {NULL, NULL}};
 
 /* What these stand on: functions in C, that come into the module with the first of them. */
 static const struct {
     const char *key;
     void (*open)(lua_State *L);
-} native[] = {{"_signal_open", saros_open_signal}, {"_child", saros_open_process},
-              {"thread", saros_open_threads},      {"thread_channel", saros_open_threads},
-              {"open", saros_open_files},          {"_fs_temporary", saros_open_files}};
+} native[] = {{"_signal_open", saros_open_signal},
+              {"_child", saros_open_process},
+              {"thread", saros_open_threads},
+              {"thread_channel", saros_open_threads},
+              {"open", saros_open_files},
+              {"_fs_temporary", saros_open_files},
+              {"_tls", saros_open_tls}};
 
 /* __index of the module: parts written in Lua are compiled when they are first asked for. */
 static int load_part(lua_State *L) {

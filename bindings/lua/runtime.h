@@ -72,6 +72,8 @@ enum saros_type {
     SAROS_T_SIGNALS,
     SAROS_T_PROCESS,
     SAROS_T_BORROWED,
+    SAROS_T_TLS_CONTEXT,
+    SAROS_T_TLS_SESSION,
     SAROS_TYPES
 };
 
@@ -279,6 +281,11 @@ void saros_push_dump(lua_State *L, saros_rt *rt, size_t most); /* the tasks as a
 void saros_dump_report(saros_rt *rt);                          /* the same to wherever messages go; from the loop */
 void saros_push_deadlock(lua_State *L, saros_rt *rt);          /* what to say where nothing can wake anything */
 
+/* ---- tls/tls.c ------------------------------------------------------------------------------------------------- */
+
+/* Calls a part of the module that is written in Lua, or a function of it, with all that is on the stack; in tail position. */
+int saros_call_part(lua_State *L, const char *part, const char *function);
+
 /* ---- services/service.c ---------------------------------------------------------------------------------------- */
 
 void saros_service_close(saros_rt *rt); /* its loop closes, and no task lives; waits for what cannot be ended */
@@ -336,6 +343,7 @@ void saros_open_ready(lua_State *L);
 void saros_open_files(lua_State *L);
 void saros_open_signal(lua_State *L);
 void saros_open_process(lua_State *L);
+void saros_open_tls(lua_State *L);
 void saros_open_install(lua_State *L);
 void saros_open_tunnel(lua_State *L);
 void saros_open_coroutine(lua_State *L);

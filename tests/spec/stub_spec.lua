@@ -80,6 +80,10 @@ describe("the stub for editors", function()
       assert.are.equal("", compare(public(saros.sim), found.classes["saros.simlib"]))
    end)
 
+   it("has the functions of saros.tls, and no other", function()
+      assert.are.equal("", compare(public(saros.tls), found.classes["saros.tlslib"]))
+   end)
+
    it("has the functions of saros.signal, and no other", function()
       assert.are.equal("", compare(public(saros.signal), found.classes["saros.signallib"]))
    end)

@@ -10,6 +10,7 @@
 ---@field signal saros.signallib
 ---@field process saros.processlib
 ---@field socket saros.socketlib
+---@field tls saros.tlslib
 local saros = {}
 
 ---Anything that can be awaited: a task, a future, or an object whose metatable has `__await`.
@@ -1101,11 +1102,93 @@ function Process:close() end
 -- ---- streams -------------------------------------------------------------------------------------------------------
 
 ---Options of streams, listeners and servers.
+---@class saros.tls_options
+---@field host? string the name or address that the server's certificate has to have
+---@field insecure? boolean a client verifies nobody
+---@field verify? "required"|"optional"|"none" whether the other end has to show a certificate
+---@field ca? string|false authorities: a file, a folder, or PEM; false: none. Else the system's
+---@field cert? string a certificate and those that lead to its authority: a file or PEM
+---@field key? string its key: a file or PEM. Else it is in cert
+---@field password? string of the key
+---@field alpn? string[] protocols, the best first
+---@field min_version? string "1.2" unless it is given
+---@field max_version? string
+---@field ciphers? string as OpenSSL writes them, up to TLS 1.2
+---@field ciphersuites? string as OpenSSL writes them, of TLS 1.3
+---@field sni? table<string, saros.tls_context> of a server: contexts for names that clients ask for, "*.a.example" too
+---@field timeout? number seconds for the handshake (60)
+---@field session? saros.tls_session that a client wants to resume
+---@field context? saros.tls_context in place of all that a context is made of
+---@field server? boolean of start_tls: this end is the server
+
+---@class saros.tls_info
+---@field version string "TLSv1.3" and so on
+---@field cipher string
+---@field bits integer
+---@field server boolean
+---@field reused boolean a session was resumed
+---@field verdict string "ok", or what is wrong with the other end's certificate
+---@field server_name? string the name that the client has asked for
+---@field alpn? string the protocol that was agreed on
+---@field peer? {subject: string, issuer: string, names: string[], not_before: integer, not_after: integer, serial: string, fingerprint: string, pem: string}
+
+---What a TLS connection can be resumed from.
+---@class saros.tls_session
+
+---Certificates, authorities and versions, for many connections.
+---@class saros.tls_context
+local Context = {}
+
+---Reads the files again; options replace those that it was made of. Connections that are open keep what they have.
+---@param options? saros.tls_options
+---@return true?
+---@return string? message
+---@return string? code
+function Context:reload(options) end
+
+---@class saros.tlslib
+local tls = {}
+
+---A context.
+---@param options? saros.tls_options
+---@return saros.tls_context?
+---@return string? message
+---@return string? code
+function tls.context(options) end
+
+---Begins TLS on a stream, as its client.
+---@async
+---@param stream saros.stream
+---@param options? saros.tls_options|saros.tls_context
+---@return saros.stream?
+---@return string? message
+---@return string? code
+function tls.client(stream, options) end
+
+---Begins TLS on a stream, as its server.
+---@async
+---@param stream saros.stream
+---@param options? saros.tls_options|saros.tls_context
+---@return saros.stream?
+---@return string? message
+---@return string? code
+function tls.server(stream, options) end
+
+---Begins TLS on a stream; the same as stream:start_tls.
+---@async
+---@param stream saros.stream
+---@param options? saros.tls_options|saros.tls_context
+---@return saros.stream?
+---@return string? message
+---@return string? code
+function tls.upgrade(stream, options) end
+
 ---@class saros.stream_options
 ---@field line_limit? integer the longest line, in bytes (64 KiB)
 ---@field all_limit? integer the most that read("a") takes, in bytes (64 MiB)
 ---@field backlog? integer connections that wait to be accepted
 ---@field limit? integer of a server: the most connections at a time
+---@field tls? boolean|saros.tls_options|saros.tls_context of connect and serve: TLS on each connection
 
 ---A connection.
 ---@class saros.stream
@@ -1424,6 +1507,26 @@ function Stream:local_address() end
 ---@return string? message
 ---@return string? code
 function Stream:peer_address() end
+
+---Begins TLS. The stream is the same afterwards; one with which that fails is closed.
+---@async
+---@param options? saros.tls_options|saros.tls_context
+---@return saros.stream?
+---@return string? message
+---@return string? code
+function Stream:start_tls(options) end
+
+---What is known of its TLS; nil where it has none.
+---@return saros.tls_info?
+---@return string? message
+---@return string? code
+function Stream:tls_info() end
+
+---What a later connection to the same server can resume; nil where it has no TLS.
+---@return saros.tls_session?
+---@return string? message
+---@return string? code
+function Stream:tls_session() end
 
 -- ---- errors --------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,10 @@ local function handle(server, stream, handler)
    local _leaves <close> = setmetatable({}, {
       __close = function() server:_left(task) end,
    })
+   if server.tls then
+      local ok, message = server.tls(stream)
+      if not ok then return saros._report(("serve %s: %s"):format(server.where, message)) end
+   end
    handler(stream, (stream:peer_address()))
 end
 
@@ -137,7 +141,7 @@ local function serve(address, handler, options)
    if type(handler) ~= "function" then
       error("bad argument #2 to 'serve' (function expected, got " .. type(handler) .. ")", 2)
    end
-   local limit, rest
+   local limit, rest, tls, message, code
    if options ~= nil and type(options) ~= "table" then
       error("bad argument #3 to 'serve' (table expected, got " .. type(options) .. ")", 2)
    end
@@ -145,14 +149,21 @@ local function serve(address, handler, options)
       rest = {}
       for key, value in pairs(options) do rest[key] = value end
       limit, rest.limit = rest.limit, nil
+      if rest.tls then
+         tls, message, code = saros.tls._acceptor(rest.tls)
+         if not tls then return nil, message, code end
+      end
+      rest.tls = nil
       if limit ~= nil and (math.type(limit) ~= "integer" or limit < 1) then
          error("bad argument #3 to 'serve' (option 'limit': an integer above 0 expected)", 2)
       end
    end
-   local listener, message, code = saros.listen(address, rest)
+   local listener
+   listener, message, code = saros.listen(address, rest)
    if not listener then return nil, message, code end
    local server = setmetatable({
       listener = listener, where = listener:address(), handler = handler, limit = limit, handlers = {}, count = 0,
+      tls = tls,
    }, Server)
    server.ended = when_ended(server)
    server.acceptor = spawn(accept_loop, server):set_name("accept " .. server.where)

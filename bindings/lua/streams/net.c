@@ -52,7 +52,7 @@ static void begin_close(saros_stream *stream) {
     saros_submit(rt->loop, &stream->close);
 }
 
-static void close_stream(lua_State *L, int index, saros_stream *stream) {
+void saros_stream_close(lua_State *L, int index, saros_stream *stream) {
     if (stream->rt == NULL) return;
     lua_pushvalue(L, index);
     saros_anchor(L, stream->rt, stream); /* may raise, and then nothing has changed */
@@ -98,13 +98,13 @@ static saros_stream *check_any(lua_State *L) {
 int saros_closed(lua_State *L) { return saros_fail(L, SAROS_ECLOSED, "closed"); }
 
 static int method_close(lua_State *L) {
-    close_stream(L, 1, check_any(L));
+    saros_stream_close(L, 1, check_any(L));
     lua_pushboolean(L, 1);
     return 1;
 }
 
 static int close_protected(lua_State *L) {
-    close_stream(L, 1, lua_touserdata(L, 1));
+    saros_stream_close(L, 1, lua_touserdata(L, 1));
     return 0;
 }
 
@@ -219,14 +219,9 @@ static int connect_k(lua_State *L, int status, lua_KContext ctx) {
 
 /* Stack: 1 the address, 2 options; the address's text, which has a name in it, on top. */
 static int connect_name(lua_State *L) {
-    luaopen_saros(L);
-    lua_getfield(L, -1, "_connect_name");
     lua_replace(L, 1);
-    lua_pop(L, 1);
-    lua_insert(L, 2);
-    lua_settop(L, 3);
-    lua_callk(L, 2, LUA_MULTRET, 0, saros_all_results);
-    return saros_all_results(L, LUA_OK, 0);
+    lua_settop(L, 2);
+    return saros_call_part(L, "_connect_name", NULL);
 }
 
 /* saros.connect(address, options) -> stream */
@@ -235,6 +230,9 @@ static int connect(lua_State *L) {
     saros_address            address;
     saros_task              *task = saros_begin(L, "saros.connect");
     lua_settop(L, 2);
+    bool tls = lua_istable(L, 2) && saros_option(L, 2, "tls") != LUA_TNIL;
+    lua_settop(L, 2);
+    if (tls) return saros_call_part(L, "tls", "_connect");
     saros_check_options(L, 2, names);
     size_t line_limit = saros_stream_limit(L, 2, "line_limit", SAROS_LINE_LIMIT);
     size_t all_limit = saros_stream_limit(L, 2, "all_limit", SAROS_ALL_LIMIT);
@@ -350,6 +348,7 @@ void saros_open_net(lua_State *L) {
     lua_getfield(L, -1, "__index");
     saros_add(L, saros_read_methods);
     saros_add(L, saros_write_methods);
+    saros_add(L, saros_tls_methods);
     lua_pop(L, 2);
     saros_add(L, functions);
     saros_add(L, saros_given_functions);

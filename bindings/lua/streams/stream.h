@@ -50,6 +50,8 @@ int           saros_stream_adopt(lua_State *L, saros_rt *rt, saros_os_handle fd,
 saros_stream *saros_check_stream(lua_State *L);              /* argument 1 */
 int           saros_closed(lua_State *L);                    /* nil, "closed", "ECLOSED" */
 void          saros_stream_drop_layer(saros_stream *stream); /* it has closed */
+/* The stream is at `index`, which keeps it until it has closed. */
+void saros_stream_close(lua_State *L, int index, saros_stream *stream);
 /* What we are lent, by the loop or a layer, until the reader suspends or returns, joins the window. False: no memory. */
 static inline bool saros_stream_feed(saros_stream *stream, const char *bytes, size_t size) {
     return saros_window_feed(stream->rt->loop, &stream->window, bytes, size);
@@ -66,6 +68,7 @@ void                  saros_stream_abandon(saros_stream *stream); /* closes it a
 void                  saros_stream_pass_on(saros_stream     *stream,
                                            const saros_task *task); /* the task does not write any more: the next */
 void                  saros_join_strings(lua_State *L); /* strings and numbers from 2 on become the one string at 2 */
-extern const luaL_Reg saros_read_methods[], saros_write_methods[], saros_given_functions[];
+extern const luaL_Reg saros_read_methods[], saros_write_methods[], saros_given_functions[], saros_tls_context_methods[],
+    saros_tls_methods[];
 
 #endif
