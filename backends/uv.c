@@ -9,6 +9,7 @@
  *   until the next step. What we offer is a copy whose number never changes.
  *   A uv_poll_t is for one descriptor, and its memory must outlive a uv_run after its closing. So there is one for each
  *   number, made when that is first watched, used again by whoever gets the number, and closed with the driver.
+ *   It makes each descriptor non-blocking. One that is borrowed is others', too, so that is taken back at once.
  *   A registration that a copy of a descriptor keeps alive after close() is reported to nobody, for ever, inside uv_run.
  *   Where a descriptor is not what it was, uv_loop_fork makes the set anew: it is meant for another case, but does that.
  *   An error stops a uv_poll_t, and is always called UV_EBADF: it is started again, and the call tells what it was.
@@ -122,7 +123,9 @@ static watcher *find(uv_driver *self, int fd, int *error) {
     w = saros_realloc(self->reactor.loop, NULL, 0, sizeof *w);
     if (w == NULL) return NULL;
     *w = (watcher){.wanted = 0};
+    int flags = fcntl(fd, F_GETFL);
     int failed = self->uv.poll_init(&self->loop, &w->poll, fd); /* this asks the kernel, and does not abort */
+    if (flags >= 0 && !(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags);
     if (failed == 0) return self->watchers[fd] = w;
     *error = from_uv(failed);
     saros_realloc(self->reactor.loop, w, sizeof *w, 0);

@@ -259,6 +259,8 @@ static const struct {
               {"_fs_temporary", saros_open_files},
               {"_tls", saros_open_tls}};
 
+static const char *const channels[] = {"stdin", "stdout", "stderr"};
+
 /* __index of the module: parts written in Lua are compiled when they are first asked for. */
 static int load_part(lua_State *L) {
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
@@ -268,6 +270,12 @@ static int load_part(lua_State *L) {
         lua_setfield(L, 1, key);
         return 1;
     }
+    if (strncmp(key, "std", 3) == 0)
+        for (int fd = 0; fd < 3; fd++) {
+            if (strcmp(key, channels[fd]) != 0) continue;
+            saros_push_stdio(L, fd); /* not kept in the module: each loop has its own */
+            return 1;
+        }
     for (size_t i = 0; i < sizeof native / sizeof *native; i++) {
         if (strcmp(native[i].key, key) != 0) continue;
         lua_pushvalue(L, 1);
@@ -346,8 +354,7 @@ static int module_new(lua_State *L) {
     lua_setfield(L, -2, "saros.socket");
     lua_pop(L, 1);
     lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, load_part);
-    lua_setfield(L, -2, "__index");
+    saros_add(L, (const luaL_Reg[]){{"__index", load_part}, {NULL, NULL}});
     lua_setmetatable(L, -2);
     return 1;
 }

@@ -273,6 +273,7 @@ void          saros_step_ended(saros_rt *rt, saros_task *task, int status);
 void          saros_debug_call(lua_State *L, saros_rt *rt, int function, saros_time began); /* a callback was called */
 void          saros_debug_opened(lua_State *L, saros_rt *rt);    /* the stream or listener on top, which stays */
 void          saros_debug_collected(lua_State *L, saros_rt *rt); /* its finalizer runs: argument 1; cannot raise */
+void          saros_debug_excuse(lua_State *L, saros_rt *rt);    /* nobody need close what is on top, which stays */
 void          saros_debug_end(saros_rt *rt);                     /* the loop ends; cannot raise */
 
 /* ---- dump.c, deadlock.c --------------------------------------------------------------------------------------- */
@@ -344,6 +345,7 @@ void saros_open_files(lua_State *L);
 void saros_open_signal(lua_State *L);
 void saros_open_process(lua_State *L);
 void saros_open_tls(lua_State *L);
+void saros_push_stdio(lua_State *L, int fd); /* the loop's stream on 0, 1 or 2; raises */
 void saros_open_install(lua_State *L);
 void saros_open_tunnel(lua_State *L);
 void saros_open_coroutine(lua_State *L);

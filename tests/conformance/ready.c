@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #ifndef _WIN32
+#include <fcntl.h>
 #include <sys/resource.h>
 #endif
 
@@ -306,6 +307,7 @@ static void pipes_can_be_borrowed(void **state) {
     start(w, &poll, SAROS_OP_POLL, &ends[0], NULL, SAROS_READABLE);
     steps(w, 2);
     assert_int_equal(poll.times, 0);
+    for (int i = 0; i < 2; i++) assert_false(fcntl(fds[i], F_GETFL) & O_NONBLOCK); /* others have it, too */
     assert_int_equal(write(fds[1], "x", 1), 1);
     assert_int_equal(await(w, &poll), SAROS_READABLE);
     assert_int_equal(read(fds[0], buffer, 1), 1);

@@ -16,6 +16,7 @@
 #include <sys/personality.h>
 #endif
 #ifdef SAROS_HAVE_UNISTD
+#include <fcntl.h>
 #include <unistd.h>
 #endif
 
@@ -379,7 +380,17 @@ static void keep_heap(void) {
 #endif
 }
 
+/* A standard descriptor that is closed would be the number of what is opened next, and the loop would be written to in the
+ * name of print. What stands there now can neither be read nor written, and says so as a closed one does. */
+static void keep_places(void) {
+#if defined SAROS_HAVE_UNISTD && defined F_GETFD
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return;
+#endif
+}
+
 int main(int argc, char **argv) {
+    keep_places();
     keep_heap();
     options o = {.argc = argc, .argv = argv};
     int     early = parse(&o);

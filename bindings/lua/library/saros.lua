@@ -8,6 +8,9 @@
 ---@class saroslib
 ---@field _VERSION string the version, as "0.1.0"
 ---@field signal saros.signallib
+---@field stdin saros.stream
+---@field stdout saros.stream
+---@field stderr saros.stream
 ---@field process saros.processlib
 ---@field socket saros.socketlib
 ---@field tls saros.tlslib

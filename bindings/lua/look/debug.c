@@ -116,6 +116,15 @@ void saros_debug_opened(lua_State *L, saros_rt *rt) {
     watch_it(L, rt);
 }
 
+void saros_debug_excuse(lua_State *L, saros_rt *rt) {
+    if (!rt->manners.debug) return;
+    push_watched(L, rt);
+    lua_pushvalue(L, -2);
+    lua_pushnil(L);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
 /* Is there one among the n values on top that somebody should have taken? */
 static bool tells(lua_State *L, int n) {
     while (n > 0 && (lua_isnil(L, -n) || (lua_isboolean(L, -n) && lua_toboolean(L, -n)))) n--;

@@ -41,7 +41,7 @@ local function channel_problem(name, value)
    if value == nil or value == "pipe" or value == "null" or value == "inherit" then return end
    if value == "stdout" and name == "stderr" then return end
    local kind = type(value) == "userdata" and tostring(value) or ""
-   if kind:match("^file %(") or kind:match("^saros%.stream") then return end
+   if kind:match("^file %(") or kind:match("^saros%.stream") or kind:match("^saros%.file") then return end
    return ("option '%s': \"inherit\", \"null\", \"pipe\"%s, a file or a stream expected"):format(name,
       name == "stderr" and ", \"stdout\"" or "")
 end

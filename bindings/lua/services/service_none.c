@@ -1,5 +1,6 @@
 /* service_none.c: no services: this build has no libuv. */
 #include "bindings/lua/services/names.h"
+#include "bindings/lua/services/stdio.h"
 
 int saros_lookup(lua_State *L, saros_task *task, const char *service, int port, int family) {
     (void)task, (void)service, (void)port, (void)family;
@@ -22,6 +23,11 @@ static int no_files(lua_State *L) {
 void saros_open_files(lua_State *L) {
     static const luaL_Reg functions[] = {{"open", no_files}, {"_fs_temporary", no_files}, {NULL, NULL}};
     saros_add(L, functions);
+}
+
+bool saros_push_stdin_file(lua_State *L, saros_rt *rt) {
+    (void)L, (void)rt;
+    return false;
 }
 
 void saros_files_forget(saros_task *task) { (void)task; }

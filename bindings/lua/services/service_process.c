@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bindings/lua/services/file.h"
 #include "bindings/lua/services/service.h"
 #include "bindings/lua/services/service_proc.h"
 #include "bindings/lua/services/signal.h"
@@ -267,7 +268,9 @@ static int failed(lua_State *L, int error) { return saros_fail(L, error, "%s", s
 static int descriptor(lua_State *L) {
     const saros_stream *stream = saros_test(L, saros_state(L), 3, SAROS_T_STREAM);
     const luaL_Stream  *file = luaL_testudata(L, 3, LUA_FILEHANDLE);
+    const saros_file   *ours = saros_test(L, saros_state(L), 3, SAROS_T_FILE);
     if (stream != NULL) return stream->rt == NULL ? SAROS_ECLOSED : saros_proc_copy(stream->handle.os);
+    if (ours != NULL) return ours->rt == NULL ? SAROS_ECLOSED : saros_proc_copy(ours->fd);
     if (file == NULL) return SAROS_EINVAL;
     if (file->closef == NULL) return SAROS_ECLOSED;
     fflush(file->f);

@@ -1,0 +1,82 @@
+/* service_stdio.c: one attempt to read from, or write to, a descriptor that may block, and must not.
+ *
+ * What is wrong here: only poll(2) tells whether it would, and somebody else may be quicker between that and the call; then
+ * this thread waits for as long as they do. A pipe that poll calls writable has room for PIPE_BUF bytes; a terminal for a
+ * few; sockets have a flag for it. A write to a pipe whose reader has left raises SIGPIPE, whatever this program has set:
+ * so that signal is blocked around the write, and taken back if the write has caused it. */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bindings/lua/services/stdio.h"
+#include "core/saros.h"
+
+enum { LITTLE = 256 /* bytes for which a terminal has room, where poll says that it has any */ };
+#ifdef MSG_NOSIGNAL
+enum { QUIETLY = MSG_NOSIGNAL };
+#else
+enum { QUIETLY = 0 };
+#endif
+
+static int failed(void) { return errno == EAGAIN || errno == EWOULDBLOCK ? SAROS_EAGAIN : saros_error_from_os(errno); }
+
+static bool is_ready(int fd, short events, bool waits) {
+    struct pollfd one = {.fd = fd, .events = events};
+    int           count;
+    do count = poll(&one, 1, waits ? -1 : 0);
+    while (count < 0 && errno == EINTR);
+    return count != 0; /* an error, or the end, is told by the call itself */
+}
+
+bool saros_stdio_is_file(int fd) {
+    struct stat about;
+    return fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+}
+
+int64_t saros_stdio_read(int fd, void *buffer, size_t size) {
+    ssize_t got;
+    if (!is_ready(fd, POLLIN, false)) return SAROS_EAGAIN;
+    do got = read(fd, buffer, size);
+    while (got < 0 && errno == EINTR);
+    return got >= 0 ? got : failed();
+}
+
+static bool is_pending(void) {
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE);
+}
+
+static int64_t write_quietly(int fd, const void *data, size_t size) {
+    sigset_t only, before;
+    ssize_t  sent;
+    int      taken;
+    sigemptyset(&only);
+    sigaddset(&only, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &only, &before);
+    bool had = is_pending();
+    do sent = write(fd, data, size);
+    while (sent < 0 && errno == EINTR);
+    int64_t result = sent >= 0 ? sent : failed();
+    if (result == SAROS_EPIPE && !had && is_pending()) sigwait(&only, &taken);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return result;
+}
+
+int64_t saros_stdio_write(int fd, const void *data, size_t size, bool waits) {
+    struct stat about;
+    ssize_t     sent;
+    if (fstat(fd, &about) < 0) return failed();
+    if (!is_ready(fd, POLLOUT, waits)) return SAROS_EAGAIN;
+    if (!S_ISSOCK(about.st_mode)) {
+        size_t most = S_ISFIFO(about.st_mode) ? PIPE_BUF : S_ISCHR(about.st_mode) && isatty(fd) ? LITTLE : size;
+        return write_quietly(fd, data, waits || size < most ? size : most);
+    }
+    do sent = send(fd, data, size, QUIETLY | (waits ? 0 : MSG_DONTWAIT));
+    while (sent < 0 && errno == EINTR);
+    return sent >= 0 ? sent : failed();
+}
