@@ -47,6 +47,26 @@ local function turns(n)
    for _ = 1, n do saros.sleep(0) end
 end
 
+-- ---- LuaSocket's module ------------------------------------------------------------------------------------------
+
+case("gives saros.socket by require, also without saros, and it waits in tasks", function()
+   local output, status = child([[
+      package.loaded.saros, package.preload["saros.socket"] = nil, nil
+      local socket = require "saros.socket"
+      saros.run(function()
+         local server = assert(socket.bind("127.0.0.1", 0))
+         local client = assert(socket.connect("127.0.0.1", (select(2, server:getsockname()))))
+         local peer = assert(server:accept())
+         saros.spawn(function() peer:send("from a task\n") end)
+         print(client:receive(), socket.gettime() > 1e9, (select(2, pcall(socket.protect(function() socket.try(nil, "x") end)))))
+         client:close() peer:close() server:close()
+      end)
+      print(pcall(socket.sleep, 1))]])
+   equal(0, status)
+   equal("from a task\ttrue\tnil\n", output:match("^[^\n]*\n"))
+   if not output:find("false\t", 1, true) then error("socket.sleep outside a task: " .. output) end
+end)
+
 -- ---- as it comes ------------------------------------------------------------------------------------------------
 
 case("loads once, has a version, and has changed nothing of Lua's", function()
