@@ -375,3 +375,48 @@ describe("Python's asyncio", function()
       end)
    end)
 end)
+
+-- Takes a connection, and reads nothing of it.
+local PYTHON_DEAF = [[
+import socket, sys, time
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(('127.0.0.1', int(sys.argv[1])))
+server.listen()
+kept = []
+while True: kept.append(server.accept())
+]]
+
+describe("a peer that reads nothing", function()
+   it("holds up its own writer and nobody else, and does not make us grow", function()
+      servers.need("python3")
+      local folder <close> = servers.folder()
+      servers.write(folder, "deaf.py", PYTHON_DEAF)
+      local address = kit.free_address()
+      local python <close> = servers.start({"python3", folder.name .. "/deaf.py", address:match("%d+$")}, address, folder)
+      local stream <close> = assert(saros.connect(python.address))
+      local block, written = ("x"):rep(1 << 16), 0
+      collectgarbage()
+      local before = collectgarbage("count")
+      local other = saros.spawn(function() -- goes on meanwhile
+         local server <close> = http_server(function(conn, head) answer(conn, head:match("^GET (%S+)")) end)
+         for i = 1, 20 do
+            local conn <close> = assert(saros.connect(server:address()))
+            conn:write("GET /", i, " HTTP/1.1\r\n\r\n")
+            conn:read_until("\r\n\r\n")
+            assert.are.equal("/" .. i, conn:read("a"))
+         end
+         return "done"
+      end)
+      local _, _, code
+      repeat
+         _, _, code = saros.timeout(0.3, stream.write, stream, block)
+         if not code then written = written + #block end
+      until code
+      assert.are.equal("ETIMEDOUT", code)
+      assert.is_true(written > 0 and written < 1 << 28)
+      assert.are.equal("done", other:await())
+      collectgarbage()
+      assert.is_true(collectgarbage("count") - before < 2000)
+   end)
+end)
