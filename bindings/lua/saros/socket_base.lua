@@ -154,6 +154,7 @@ end
 function base.connected(self)
    local stream, message, code = self.pending:result()
    self.pending, self.stream = nil, stream
+   if stream then base.apply_options(self) end
    return not stream and base.text(message, code) or nil
 end
 

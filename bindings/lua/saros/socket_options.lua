@@ -18,21 +18,45 @@ local function linger(value)
    if type(value.timeout) ~= "number" then return nil, "number 'timeout' field expected" end
 end
 
-local UNIX = {keepalive = boolean, reuseaddr = boolean, linger = linger}
+-- LuaSocket's names, the type of the value, and our own name for it where the system is to be told: saros._option. The
+-- others are as they are: reuseaddr is what listeners here ask for.
+local UNIX = {keepalive = {boolean, "keepalive"}, reuseaddr = {boolean}, linger = {linger, "linger"}}
 
 local TCP = {
-   ["tcp-nodelay"] = boolean, ["ipv6-v6only"] = boolean, reuseport = boolean, bindtodevice = device,
-   ["recv-buffer-size"] = integer, ["send-buffer-size"] = integer, ["tcp-keepidle"] = integer,
-   ["tcp-keepcnt"] = integer, ["tcp-keepintvl"] = integer, ["tcp-defer-accept"] = integer,
-   ["tcp-fastopen"] = integer, ["tcp-fastopen-connect"] = integer,
+   ["tcp-nodelay"] = {boolean, "nodelay"}, ["tcp-keepidle"] = {integer, "keepalive_idle"},
+   ["tcp-keepcnt"] = {integer, "keepalive_count"}, ["tcp-keepintvl"] = {integer, "keepalive_interval"},
+   ["recv-buffer-size"] = {integer, "receive_buffer"}, ["send-buffer-size"] = {integer, "send_buffer"},
+   ["ipv6-v6only"] = {boolean}, reuseport = {boolean, false}, bindtodevice = {device, false},
+   ["tcp-defer-accept"] = {integer, false}, ["tcp-fastopen"] = {integer, false},
+   ["tcp-fastopen-connect"] = {integer, false},
 }
-for name, check in pairs(UNIX) do TCP[name] = check end
+for name, entry in pairs(UNIX) do TCP[name] = entry end
 
 -- What can be set and not asked for.
 local WRITE_ONLY = {
    ["ipv6-v6only"] = true, ["tcp-defer-accept"] = true, ["tcp-fastopen"] = true, ["tcp-fastopen-connect"] = true,
 }
-local UNSET = {[boolean] = false, [integer] = 0, [device] = ""}
+
+-- A value as the system has it, a number, and as LuaSocket has it.
+local function to_number(check, value)
+   if check == boolean then return value and 1 or 0 end
+   if check == linger then return value.on and math.max(math.tointeger(value.timeout) or 0, 0) or -1 end
+   return math.tointeger(tonumber(value)) or 0
+end
+
+local function from_number(check, number)
+   if check == boolean then return number ~= 0 end
+   if check == linger then return {on = number >= 0, timeout = math.max(number, 0)} end
+   return number + 0.0
+end
+
+-- What was set before there was a connection.
+function base.apply_options(self)
+   for name, value in pairs(self.options) do
+      local entry = TCP[name]
+      if entry[2] then saros._option(self.stream or self.listener, entry[2], to_number(entry[1], value)) end
+   end
+end
 
 local function unsupported(name, method)
    base.bad(1, method, ("unsupported option `%s'"):format(name))
@@ -48,13 +72,17 @@ return function(kind, class)
    function methods.setoption(self, name, value)
       base.check_any(self, "setoption", any)
       name = base.string(name, 1, "setoption")
-      local check = known[name]
-      if not check then unsupported(name, "setoption") end
-      local expected, wrong = check(value)
+      local entry = known[name]
+      if not entry then unsupported(name, "setoption") end
+      local expected, wrong = entry[1](value)
       if expected then base.bad_type(2, "setoption", expected, value) end
       if wrong then base.bad(2, "setoption", wrong) end
-      if self.closed then return nil, "setsockopt failed" end
-      if type(value) == "table" then value = {on = value.on, timeout = value.timeout} end
+      local open = self.stream or self.listener
+      local ours = entry[2]
+      if self.closed or ours == false then return nil, "setsockopt failed" end
+      if ours and open and not saros._option(open, ours, to_number(entry[1], value)) then
+         return nil, "setsockopt failed"
+      end
       self.options[name] = value
       return 1.0
    end
@@ -62,15 +90,18 @@ return function(kind, class)
    function methods.getoption(self, name)
       base.check_any(self, "getoption", any)
       name = base.string(name, 1, "getoption")
-      if name ~= "error" and (not known[name] or WRITE_ONLY[name]) then unsupported(name, "getoption") end
+      local entry = known[name]
+      if name ~= "error" and (not entry or WRITE_ONLY[name]) then unsupported(name, "getoption") end
       if self.closed then return nil, "getsockopt failed" end
-      if name == "error" then return self.failure end
-      local value = self.options[name]
-      if known[name] == linger then
-         return {on = value and value.on or false, timeout = value and math.tointeger(value.timeout) or 0}
+      if name == "error" then return nil end
+      local open, check, ours = self.stream or self.listener, entry[1], entry[2]
+      local number = ours and open and saros._option(open, ours)
+      if not number and (ours == false or ours and open) then return nil, "getsockopt failed" end
+      if not number then
+         local value = self.options[name]
+         number = value == nil and (check == linger and -1 or 0) or to_number(check, value)
       end
-      if value == nil then return UNSET[known[name]] end
-      return value
+      return from_number(check, number)
    end
 
    -- The number of the descriptor, or -1: for who keeps sockets apart by it. The loop reads and writes it.

@@ -81,6 +81,7 @@ return function(kind, places)
          local stream, message, code = base.within(self, base.begin(self), saros.connect, at.address)
          if stream then
             self.stream, self.family = stream, at.family
+            base.apply_options(self)
             return 1.0
          end
          failed = base.text(message, code)

@@ -352,4 +352,5 @@ void saros_open_net(lua_State *L) {
     lua_pop(L, 2);
     saros_add(L, functions);
     saros_add(L, saros_given_functions);
+    saros_add(L, saros_option_functions);
 }

@@ -69,6 +69,6 @@ void                  saros_stream_pass_on(saros_stream     *stream,
                                            const saros_task *task); /* the task does not write any more: the next */
 void                  saros_join_strings(lua_State *L); /* strings and numbers from 2 on become the one string at 2 */
 extern const luaL_Reg saros_read_methods[], saros_write_methods[], saros_given_functions[], saros_tls_context_methods[],
-    saros_tls_methods[];
+    saros_tls_methods[], saros_option_functions[];
 
 #endif
