@@ -72,6 +72,20 @@ static const struct way {
     {"a coroutine that was seen", "co = coroutine.running(); local _ <close> = Mark 'x'; saros.sleep(3600)", "x,"},
     {"half-closed streams", "local a, b = pair(); a:shutdown(); a:close(); b:close(); saros.sleep(3600)", ""},
     {"forgotten streams", "do pair() end; collectgarbage(); saros.sleep(3600)", ""},
+    {"a thread", "local _ <close> = Mark 'x'; saros.thread(function() require 'saros'.sleep(3600) end):await()", "x,"},
+    {"threads that talk",
+     "local tx, far = saros.thread_channel(0); local back, rx = saros.thread_channel(1)\n"
+     "saros.thread(function(rx, tx) for v in rx do tx:send(v) end end, far, back)\n"
+     "saros.spawn(function() for v in rx do end end); while true do tx:send {1, tx:clone()} end",
+     ""},
+    {"the ends of a thread channel",
+     "local tx, rx = saros.thread_channel(1); for i = 1, 3 do saros.spawn(tx.send, tx, i) end\n"
+     "local _, rx2 = saros.thread_channel(0); for i = 1, 3 do saros.spawn(rx2.receive, rx2) end; saros.sleep(3600)",
+     ""},
+    {"a pool",
+     "pool = saros.pool(2); for i = 1, 5 do saros.spawn(pool.call, pool, function() require 'saros'.sleep(3600) end) end\n"
+     "saros.sleep(3600)",
+     ""},
     {"handlers that go on",
      "local _ <close> = setmetatable({}, {__close = function()\n"
      "log(pcall(saros.sleep, 1)); saros.spawn(log, 'never'); saros.call_soon(log, 'never')\n"
