@@ -441,6 +441,31 @@ case("install leaves coroutines outside of tasks as they were", function()
    equal(false, (coroutine.close(co)))
 end)
 
+case("threads run in states of their own, made from this very Lua", function()
+   local function there(x)
+      local saros = require "saros" -- luacheck: ignore 431
+      saros.sleep(0.001)
+      return x + 1, _VERSION, debug.getinfo(pcall).what, select(2, saros.thread_channel(1)) ~= nil
+   end
+   saros.run(function()
+      local sum, version, pcall_is, channels = saros.thread(there, 1):await()
+      equal(2, sum)
+      equal(_VERSION, version)
+      equal("C", pcall_is)
+      equal(true, channels)
+      local pool <close> = saros.pool(2)
+      local a, b = saros.gather(function() return pool:call(there, 1) end, function() return pool:call(there, 2) end)
+      equal(5, a + b)
+   end)
+   local output, status = child([[
+      local loop = saros.loop{}
+      loop:spawn(function() saros.thread(function() require("saros").sleep(100) end):await() end)
+      loop:step()
+      print("end")]])
+   equal(0, status)
+   equal("end\n", output)
+end)
+
 case("the state closes with everything open", function()
    local output, status = child([[
       loop = saros.loop{}

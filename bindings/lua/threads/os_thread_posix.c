@@ -1,6 +1,7 @@
 /* os_thread_posix.c: threads and locks of POSIX. */
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 
 #include "bindings/lua/threads/os_thread.h"
 #include "core/saros.h"
@@ -24,6 +25,7 @@ static void *begin(void *p) {
 int saros_os_thread_start(saros_os_thread *thread, void (*body)(void *p), void *p) {
     sigset_t       all, before;
     pthread_attr_t attributes;
+    pthread_t      id;
     int            error = pthread_attr_init(&attributes);
     if (error != 0) return saros_error_from_os(error);
     thread->body = body;
@@ -31,10 +33,15 @@ int saros_os_thread_start(saros_os_thread *thread, void (*body)(void *p), void *
     pthread_attr_setstacksize(&attributes, SAROS_THREAD_STACK); /* some systems give new threads 128 KiB */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* a thread begins with its maker's mask */
-    error = pthread_create((pthread_t *)(void *)thread->words, &attributes, begin, thread);
+    error = pthread_create(&id, &attributes, begin, thread);
+    if (error == 0) memcpy(thread->words, &id, sizeof id); /* for who joins it, and that is us */
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return error == 0 ? 0 : saros_error_from_os(error);
 }
 
-void saros_os_thread_join(saros_os_thread *thread) { pthread_join(*(pthread_t *)(void *)thread->words, NULL); }
+void saros_os_thread_join(saros_os_thread *thread) {
+    pthread_t id;
+    memcpy(&id, thread->words, sizeof id);
+    pthread_join(id, NULL);
+}
