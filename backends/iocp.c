@@ -3,8 +3,8 @@
  * What is wrong with the interface, and how this copes:
  *
  *   Until the packet of an operation is dequeued the kernel may write into its OVERLAPPED and its buffer, whatever
- *   happens to the operation or its socket meanwhile. So each one in flight has a block of ours, which is used again
- *   when its packet is seen and never earlier; a cancel only asks.
+ *   happens to the operation or its socket meanwhile. So each one in flight has a block of ours (iocp_block.c), which is
+ *   used again when its packet is seen and never earlier; a cancel only asks.
  *
  *   A call that succeeds at once posts its packet all the same, unless the socket was told otherwise, which is not to
  *   be done where a layered provider stands between us and the kernel. Decided once for each socket, and kept.
@@ -19,21 +19,26 @@
  *   AcceptEx hands on that a connection died in the queue; it is posted again. The queue itself is the listener's, so
  *   as many AcceptEx are posted as there are accepts.
  *
- *   A port tells only that something ended. POLLs are polls of the driver below Winsock (iocp_afd.c). Lent receives wait in a receive of no bytes, which ends when there are
- *   some, and then take() receives them without waiting. Nothing can be given to foreign loops to poll.
+ *   A port tells only that something ended. POLLs are polls of the driver below Winsock (iocp_afd.c). Lent receives wait
+ *   in a receive of no bytes, which ends when there are some, and then take() receives them without waiting. Nothing can
+ *   be given to foreign loops to poll.
+ *
+ *   Of datagrams, which would be cut to no bytes, such a receive only looks. Where there is one already the call says that
+ *   it is too long, and whether a packet follows, nobody says: so one of our own is put behind it, as packets keep their
+ *   order, and the block is used again when that has come.
  *
  * Time-outs are in milliseconds, rounded up. Windows' Unix sockets know no ConnectEx: they are refused. */
 #include <stdatomic.h>
 #include <string.h>
 
 #include "backends/bell.h"
-#include "backends/iocp_afd.h"
+#include "backends/iocp_block.h"
 #include "backends/sockaddr.h"
 #include "backends/socket_try.h"
 
 #include <mswsock.h> /* behind winsock2.h */
 
-enum { BATCH = 128, CHUNK = 64, WAKE = 1 /* the key of our own packets; sockets have 0 */ };
+enum { BATCH = 128, WAKE = 1, SURE = 2 /* the keys of our own packets; sockets have 0 */ };
 enum { PIECE = 64 * 1024 /* the most that is sent at once where it has to wait */ };
 enum { MOST = 1 << 30, MOST_DEAD = 128 /* dead connections in a row that one call to accept skips */ };
 enum { NAME = sizeof(struct sockaddr_in6) + 16 /* what AcceptEx wants for each of its two names */ };
@@ -41,17 +46,7 @@ enum { NAME = sizeof(struct sockaddr_in6) + 16 /* what AcceptEx wants for each o
 /* handle->bits */
 enum { SKIPS = 1 /* no packet for what succeeds at once */, SIX = 2 /* a listener's family */ };
 
-typedef struct block {
-    OVERLAPPED      overlapped; /* first: the packet has its address */
-    saros_op       *op;
-    SOCKET          on;        /* what the call was made on */
-    saros_os_handle fresh;     /* CONNECT and ACCEPT: the handle's, when it is open */
-    uint32_t        index;     /* op->word is this */
-    uint32_t        free;      /* the next free one's index + 1 */
-    uint8_t         bits;      /* fresh's */
-    bool            cancelled; /* by us */
-    saros_afd_poll  poll;      /* POLL's */
-} block;
+typedef saros_block block;
 
 typedef struct iocp_driver {
     saros_loop      *loop;
@@ -59,53 +54,12 @@ typedef struct iocp_driver {
     atomic_bool      woken;
     LPFN_ACCEPTEX    accept;
     LPFN_CONNECTEX   connect;
-    block          **chunks;          /* these stay where they are, the list of them need not */
-    uint32_t         count;           /* of chunks */
-    uint32_t         free;            /* 0: none */
+    saros_blocks     blocks;
     HANDLE           afd;             /* for POLLs; NULL: there was none yet */
     bool             broken;          /* the port failed for good: no packet will be seen any more */
     char             names[2 * NAME]; /* AcceptEx must write them; nobody reads them, so one place is enough for all */
     OVERLAPPED_ENTRY entries[BATCH];
 } iocp_driver;
-
-/* ---- blocks --------------------------------------------------------------------------------------------------- */
-
-static block *block_at(const iocp_driver *self, uint32_t index) { return &self->chunks[index / CHUNK][index % CHUNK]; }
-
-static int grow(iocp_driver *self) {
-    size_t  unit = sizeof *self->chunks;
-    block  *chunk = saros_realloc(self->loop, NULL, 0, CHUNK * sizeof *chunk);
-    block **chunks =
-        chunk == NULL ? NULL : saros_realloc(self->loop, self->chunks, self->count * unit, (self->count + 1) * unit);
-    if (chunks == NULL) {
-        saros_realloc(self->loop, chunk, CHUNK * sizeof *chunk, 0);
-        return SAROS_ENOMEM;
-    }
-    self->chunks = chunks;
-    self->chunks[self->count] = chunk;
-    for (uint32_t i = CHUNK; i-- > 0;) {
-        uint32_t index = self->count * CHUNK + i;
-        chunk[i] = (block){.index = index, .free = self->free};
-        self->free = index + 1;
-    }
-    self->count++;
-    return 0;
-}
-
-static block *take_block(iocp_driver *self, saros_op *op) {
-    if (self->free == 0 && grow(self) < 0) return NULL;
-    block *b = block_at(self, self->free - 1);
-    self->free = b->free;
-    *b = (block){.index = b->index, .op = op, .on = (SOCKET)op->handle->os, .fresh = SAROS_NO_HANDLE};
-    op->word = b->index;
-    return b;
-}
-
-static void give_back(iocp_driver *self, block *b) {
-    b->op = NULL;
-    b->free = self->free;
-    self->free = b->index + 1;
-}
 
 /* ---- sockets -------------------------------------------------------------------------------------------------- */
 
@@ -126,15 +80,21 @@ static bool skip_packets(SOCKET socket) {
 }
 
 /* From now on what ends on this socket ends at our port: for ever, it cannot be moved to another. */
+static int attach(iocp_driver *self, saros_os_handle os) {
+    bool done = CreateIoCompletionPort((HANDLE)os, self->port, 0, 0) != NULL;
+    return done ? 0 : saros_error_from_os((int)GetLastError());
+}
+
 static int adopt(iocp_driver *self, saros_os_handle os, uint8_t *bits) {
-    if (CreateIoCompletionPort((HANDLE)os, self->port, 0, 0) == NULL) return saros_error_from_os((int)GetLastError());
+    int error = attach(self, os);
+    if (error < 0) return error;
     if (skip_packets((SOCKET)os)) *bits |= SKIPS;
     return 0;
 }
 
 /* The socket of a connection to be. It is dressed like its listener, so it stays so when it becomes that one's. */
 static int open_fresh(iocp_driver *self, block *b, int family) {
-    int error = saros_try_socket(family, &b->fresh);
+    int error = saros_try_socket(family, SOCK_STREAM, &b->fresh);
     b->bits = 0;
     return error < 0 ? error : adopt(self, b->fresh, &b->bits); /* whatever fails from here on closes it: deliver */
 }
@@ -171,11 +131,23 @@ static int call_poll(iocp_driver *self, block *b) {
     return error < 0 ? error : saros_afd_begin(self->afd, &b->overlapped, &b->poll, s, (unsigned)b->op->size);
 }
 
+static int call_sendto(block *b, DWORD *moved) {
+    const saros_op      *op = b->op;
+    const saros_address *address = &op->datagram->address;
+    saros_sockaddr       to;
+    WSABUF               buffer = {.buf = (char *)(uintptr_t)op->datagram->data, .len = (ULONG)op->size};
+    int                  size = 0;
+    if (address->family != 0)
+        size = op->handle->sort & SAROS_SIX ? saros_to_sockaddr6(address, &to) : saros_to_sockaddr(address, &to);
+    int error = WSASendTo(b->on, &buffer, 1, moved, 0, size > 0 ? &to.any : NULL, size, &b->overlapped, NULL);
+    return error == 0 ? 0 : WSAGetLastError();
+}
+
 static int call(iocp_driver *self, block *b, DWORD *moved) {
     const saros_op *op = b->op;
     WSABUF          buffer = {.buf = op->buffer}; /* this is copied; what it points to is the kernel's for now */
-    DWORD           flags = 0;
     memset(&b->overlapped, 0, sizeof b->overlapped);
+    b->flags = 0;
     switch (op->kind) {
     case SAROS_OP_ACCEPT: return call_accept(self, b, moved);
     case SAROS_OP_CONNECT: return call_connect(self, b, moved);
@@ -184,7 +156,12 @@ static int call(iocp_driver *self, block *b, DWORD *moved) {
         if (saros_is_lent(op))
             buffer = (WSABUF){.buf = self->names}; /* of no length, but not all providers take NULL */
         else buffer.len = op->size < MOST ? (ULONG)op->size : MOST;
-        return WSARecv(b->on, &buffer, 1, moved, &flags, &b->overlapped, NULL) == 0 ? 0 : WSAGetLastError();
+        return WSARecv(b->on, &buffer, 1, moved, &b->flags, &b->overlapped, NULL) == 0 ? 0 : WSAGetLastError();
+    case SAROS_OP_RECVFROM: /* looks, and takes nothing: else it would be taken, and lost */
+        b->flags = MSG_PEEK;
+        buffer = (WSABUF){.buf = self->names};
+        return WSARecv(b->on, &buffer, 1, moved, &b->flags, &b->overlapped, NULL) == 0 ? 0 : WSAGetLastError();
+    case SAROS_OP_SENDTO: return call_sendto(b, moved);
     default: /* SEND */
         buffer.len = op->size < PIECE ? (ULONG)op->size : PIECE;
         return WSASend(b->on, &buffer, 1, moved, 0, &b->overlapped, NULL) == 0 ? 0 : WSAGetLastError();
@@ -212,6 +189,8 @@ static bool died_in_queue(int error) {
 static int64_t failure(const block *b, int error, DWORD moved) {
     if (b->cancelled) return moved > 0 ? (int64_t)moved : SAROS_ECANCELED;
     if (error < 0) return error;
+    if (b->op->handle->sort & SAROS_DATAGRAMS && (error == WSAECONNRESET || error == ERROR_PORT_UNREACHABLE))
+        return SAROS_ECONNREFUSED;
     if (error == WSA_OPERATION_ABORTED || error == WSAENOTSOCK) return SAROS_EBADF; /* closed behind our back */
     return saros_error_from_os(error);
 }
@@ -233,7 +212,7 @@ static bool finish_poll(iocp_driver *self, block *b, int error) {
     int       ready = error < 0 ? error : saros_try_ready(op->handle->os, (unsigned)op->size);
     if (ready == SAROS_EAGAIN && !b->cancelled) return false;
     ready = b->cancelled ? SAROS_ECANCELED : ready;
-    give_back(self, b);
+    saros_block_free(&self->blocks, b);
     saros_complete(self->loop, op, ready);
     return true;
 }
@@ -247,10 +226,12 @@ static bool finish(iocp_driver *self, block *b, int error, DWORD moved, bool las
         discard(&b->fresh);
         return false;
     }
+    if (op->kind == SAROS_OP_RECVFROM && (error == WSAEMSGSIZE || error == ERROR_MORE_DATA))
+        error = 0; /* there is one */
     bool    failed = error != 0 || (b->cancelled && saros_is_lent(op));
-    int64_t result = failed ? failure(b, error, moved) : (int64_t)moved;
+    int64_t result = failed ? failure(b, error, moved) : saros_is_lent(op) ? 0 : (int64_t)moved;
     if (opens(op)) deliver(self, b, !failed);
-    give_back(self, b);
+    saros_block_free(&self->blocks, b);
     saros_complete(self->loop, op, result);
     return true;
 }
@@ -263,7 +244,9 @@ static void post(iocp_driver *self, block *b) {
         int   error = call(self, b, &moved);
         bool  skips =
             b->op->kind != SAROS_OP_POLL && (b->op->kind == SAROS_OP_CONNECT ? b->bits : b->op->handle->bits) & SKIPS;
-        if (error == WSA_IO_PENDING || (error == 0 && !skips)) {
+        if (error == WSAEMSGSIZE && b->op->kind == SAROS_OP_RECVFROM)
+            b->doubtful = PostQueuedCompletionStatus(self->port, 0, SURE, &b->overlapped);
+        if (error == WSA_IO_PENDING || (error == 0 && !skips) || b->doubtful) {
             saros_trace(self->loop, SAROS_ON_PARK, b->op, 0);
             return;
         }
@@ -274,7 +257,7 @@ static void post(iocp_driver *self, block *b) {
 /* ---- the driver ----------------------------------------------------------------------------------------------- */
 
 static void begin(iocp_driver *self, saros_op *op) {
-    block *b = take_block(self, op);
+    block *b = saros_block_take(&self->blocks, self->loop, op);
     if (b != NULL) post(self, b);
     else saros_complete(self->loop, op, SAROS_ENOMEM);
 }
@@ -299,6 +282,17 @@ static int take_in(void *driver, saros_handle *handle, enum saros_found what) {
     return adopt(driver, handle->os, &handle->bits);
 }
 
+static int open_datagram(iocp_driver *self, saros_handle *handle, saros_address *address) {
+    int error = saros_try_datagram(&handle->os, address);
+    if (error < 0) return error;
+    error =
+        attach(self, handle->os); /* each call has its packet: there were Windows that post one for datagrams anyway */
+    handle->bits = 0;
+    if (error == 0) saros_opened(self->loop, handle, false);
+    else discard(&handle->os);
+    return error;
+}
+
 static void iocp_submit(void *driver, saros_op *op) {
     iocp_driver  *self = driver;
     saros_handle *handle = op->handle;
@@ -306,10 +300,17 @@ static void iocp_submit(void *driver, saros_op *op) {
     switch (op->kind) {
     case SAROS_OP_SEND:
         result = saros_try_send(handle->os, op->data, op->size);
-        if (result != SAROS_EAGAIN) break;
-        /* fall through */
+        if (result == SAROS_EAGAIN) begin(self, op);
+        else break;
+        return;
+    case SAROS_OP_SENDTO:
+        result = saros_try_sendto(handle->os, handle->sort & SAROS_SIX, op->datagram, op->size);
+        if (result == SAROS_EAGAIN) begin(self, op);
+        else break;
+        return;
     case SAROS_OP_CONNECT:
     case SAROS_OP_ACCEPT:
+    case SAROS_OP_RECVFROM:
     case SAROS_OP_RECV: begin(self, op); return;
     case SAROS_OP_POLL:
         result = saros_try_ready(handle->os, (unsigned)op->size);
@@ -319,6 +320,7 @@ static void iocp_submit(void *driver, saros_op *op) {
     case SAROS_OP_ADOPT:
     case SAROS_OP_BORROW:
     case SAROS_OP_PAIR: result = saros_open_given(self->loop, op, take_in, self); break;
+    case SAROS_OP_DATAGRAM: result = open_datagram(self, handle, op->address); break;
     case SAROS_OP_LISTEN: result = listen_at(self, handle, op->address, op->size); break;
     case SAROS_OP_SHUTDOWN: result = saros_try_shutdown(handle->os); break;
     case SAROS_OP_NAME: result = saros_try_name(handle->os, op->size == 1, op->address); break;
@@ -343,7 +345,7 @@ static int packet_error(block *b) {
 /* Not found means that it has just ended, and its packet is under way. */
 static void iocp_cancel(void *driver, saros_op *op) {
     iocp_driver *self = driver;
-    block       *b = block_at(self, op->word);
+    block       *b = saros_block_at(&self->blocks, op->word);
     if (!b->cancelled) CancelIoEx((HANDLE)b->on, &b->overlapped);
     b->cancelled = true;
     if (!self->broken) return;
@@ -372,6 +374,8 @@ static int iocp_wait(void *driver, saros_time timeout) {
             continue;
         }
         block *b = (block *)self->entries[i].lpOverlapped;
+        if (b->doubtful && self->entries[i].lpCompletionKey != SURE) continue;
+        b->doubtful = false;
         if (!finish(self, b, packet_error(b), self->entries[i].dwNumberOfBytesTransferred, false)) post(self, b);
     }
     return 0;
@@ -385,6 +389,7 @@ static void iocp_wake(void *driver) {
 
 static int64_t iocp_take(void *driver, saros_op *op, void *buffer, size_t size) {
     (void)driver;
+    if (op->kind == SAROS_OP_RECVFROM) return saros_try_recvfrom(op->handle->os, op->datagram, buffer, size);
     return saros_try_recv(op->handle->os, buffer, size);
 }
 
@@ -395,8 +400,7 @@ static saros_time iocp_now(void *driver) {
 
 static void iocp_close(void *driver) {
     iocp_driver *self = driver;
-    for (uint32_t i = 0; i < self->count; i++) saros_realloc(self->loop, self->chunks[i], CHUNK * sizeof(block), 0);
-    saros_realloc(self->loop, self->chunks, self->count * sizeof *self->chunks, 0);
+    saros_blocks_close(&self->blocks, self->loop);
     if (self->afd != NULL) CloseHandle(self->afd);
     if (self->port != NULL) CloseHandle(self->port);
     WSACleanup();
@@ -412,8 +416,8 @@ static int find_function(saros_os_handle any, GUID id, void *function) {
 /* They are no exports but a provider's, found through a socket of its. */
 static int find_functions(iocp_driver *self) {
     saros_os_handle any;
-    int             error = saros_try_socket(AF_INET, &any);
-    if (error == SAROS_EAFNOSUPPORT) error = saros_try_socket(AF_INET6, &any);
+    int             error = saros_try_socket(AF_INET, SOCK_STREAM, &any);
+    if (error == SAROS_EAFNOSUPPORT) error = saros_try_socket(AF_INET6, SOCK_STREAM, &any);
     if (error == 0) error = find_function(any, (GUID)WSAID_ACCEPTEX, &self->accept);
     if (error == 0) error = find_function(any, (GUID)WSAID_CONNECTEX, &self->connect);
     discard(&any);

@@ -35,7 +35,7 @@ static int failed(void) { return errno == EAGAIN || errno == EWOULDBLOCK ? SAROS
 
 /* What must be said of every socket of ours. TCP_NODELAY: an event loop writes whole messages, and Nagle's wait for
  * the peer's delayed acknowledgement costs 40 ms a request. Where it fails the socket works all the same. */
-static void dress(int fd, int family) {
+static void dress(int fd, bool tcp) {
     int one = 1;
 #if !ATOMIC_FLAGS
     fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -44,13 +44,13 @@ static void dress(int fd, int family) {
 #ifdef SO_NOSIGPIPE
     setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &one, sizeof one);
 #endif
-    if (family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (tcp) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-int saros_try_socket(int family, saros_os_handle *fd) {
-    *fd = socket(family, SOCK_STREAM | SOCKET_FLAGS, 0);
+int saros_try_socket(int family, int type, saros_os_handle *fd) {
+    *fd = socket(family, type | SOCKET_FLAGS, 0);
     if (*fd < 0) return failed();
-    dress(*fd, family);
+    dress(*fd, type == SOCK_STREAM && family != AF_UNIX);
     return 0;
 }
 
@@ -63,7 +63,7 @@ static int discard(int *fd, int error) {
 static int listen_on(int *fd, saros_address *address, size_t backlog) {
     saros_sockaddr name;
     socklen_t      size = saros_to_sockaddr(address, &name);
-    int            on = 1, error = saros_try_socket(name.any.sa_family, fd), only6 = !address->dual;
+    int            on = 1, error = saros_try_socket(name.any.sa_family, SOCK_STREAM, fd), only6 = !address->dual;
     if (error < 0) return error;
     /* Without SO_REUSEADDR a restarted server fails for as long as old connections linger (TIME_WAIT). */
     if (address->family != SAROS_UNIX) setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -71,11 +71,11 @@ static int listen_on(int *fd, saros_address *address, size_t backlog) {
     if (address->family == SAROS_INET6) setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6);
     if (bind(*fd, &name.any, size) < 0 || listen(*fd, backlog > 0 ? (int)backlog : SOMAXCONN) < 0)
         return discard(fd, failed());
-    saros_address asked = *address;
-    error = saros_try_name(*fd, false, address);
-    address->dual = asked.dual;
-    address->bind = asked.bind;
-    return error < 0 ? discard(fd, error) : 0;
+    saros_address bound;
+    error = saros_try_name(*fd, false, &bound);
+    if (error < 0) return discard(fd, error);
+    address->port = bound.port;
+    return 0;
 }
 
 int saros_try_listen(int *fd, saros_address *address, size_t backlog) {
@@ -95,7 +95,7 @@ static int bind_to(int fd, const saros_address *address) {
 int saros_try_connect(int *fd, const saros_address *address, const saros_address *from) {
     saros_sockaddr name;
     socklen_t      size = saros_to_sockaddr(address, &name);
-    int            error = saros_try_socket(name.any.sa_family, fd);
+    int            error = saros_try_socket(name.any.sa_family, SOCK_STREAM, fd);
     if (error < 0) return error;
     if (from != NULL && (error = from->family != address->family ? SAROS_EAFNOSUPPORT : bind_to(*fd, from)) < 0)
         return discard(fd, error);
@@ -144,7 +144,7 @@ int saros_try_accept(int fd, int *accepted) {
 #else
         *accepted = accept(fd, NULL, NULL);
         if (*accepted >= 0) {
-            dress(*accepted, AF_INET);
+            dress(*accepted, true);
             return 0;
         }
 #endif

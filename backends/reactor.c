@@ -66,8 +66,10 @@ static void close_handle(saros_reactor *self, saros_handle *handle) {
 static unsigned direction(const saros_op *op) {
     switch (op->kind) {
     case SAROS_OP_RECV:
+    case SAROS_OP_RECVFROM:
     case SAROS_OP_ACCEPT: return SAROS_IN;
     case SAROS_OP_SEND:
+    case SAROS_OP_SENDTO:
     case SAROS_OP_CONNECT: return SAROS_OUT;
     case SAROS_OP_POLL: return (unsigned)op->size; /* enum saros_ready has the same bits */
     default: return 0;
@@ -97,6 +99,22 @@ static int64_t send_some(saros_handle *handle, const saros_op *op) {
     int64_t sent = handle->bits & PIPE ? saros_try_write(handle->os, op->data, op->size)
                                        : or_failure(handle, saros_try_send(handle->os, op->data, op->size));
     note(handle, FULL, sent == SAROS_EAGAIN || (sent >= 0 && (size_t)sent < op->size));
+    return sent;
+}
+
+/* A datagram says nothing of the next one: only a try does. */
+static int64_t receive_from(saros_op *op, void *buffer, size_t size) {
+    int64_t got = saros_try_recvfrom(op->handle->os, op->datagram, buffer, size);
+    if (got < 0) got = or_failure(op->handle, got);
+    note(op->handle, EMPTY, got == SAROS_EAGAIN);
+    return got;
+}
+
+static int64_t send_to(const saros_op *op) {
+    saros_handle *handle = op->handle;
+    int64_t       sent = saros_try_sendto(handle->os, handle->sort & SAROS_SIX, op->datagram, op->size);
+    if (sent < 0) sent = or_failure(handle, sent);
+    note(handle, FULL, sent == SAROS_EAGAIN);
     return sent;
 }
 
@@ -156,9 +174,12 @@ static int64_t attempt(saros_reactor *self, saros_op *op, bool first) {
         if (first && (handle->bits & EMPTY)) return SAROS_EAGAIN;
         return op->buffer == NULL ? 0 : receive(handle, op->buffer, op->size);
     case SAROS_OP_SEND: return first && (handle->bits & FULL) ? SAROS_EAGAIN : send_some(handle, op);
+    case SAROS_OP_RECVFROM: return first && (handle->bits & EMPTY) ? SAROS_EAGAIN : 0;
+    case SAROS_OP_SENDTO: return first && (handle->bits & FULL) ? SAROS_EAGAIN : send_to(op);
     case SAROS_OP_ACCEPT: return accept_one(self, op);
     case SAROS_OP_CONNECT: return first ? begin_connect(self, op) : end_connect(self, op);
     case SAROS_OP_LISTEN: return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
+    case SAROS_OP_DATAGRAM: return opened(self, handle, saros_try_datagram(&handle->os, op->address), false);
     case SAROS_OP_ADOPT:
     case SAROS_OP_BORROW:
     case SAROS_OP_PAIR: return saros_open_given(self->loop, op, take_in, self);
@@ -191,7 +212,7 @@ static void give_up(saros_reactor *self, saros_op *op, int error) {
 
 void saros_reactor_submit(void *driver, saros_op *op) {
     saros_reactor *self = driver;
-    if (op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_LISTEN) make_new(op->handle);
+    if (op->handle->state == SAROS_HANDLE_OPENING) make_new(op->handle);
     int64_t result = attempt(self, op, true);
     if (result != SAROS_EAGAIN) {
         saros_complete(self->loop, op, result);
@@ -205,7 +226,7 @@ void saros_reactor_cancel(void *driver, saros_op *op) { give_up(driver, op, SARO
 
 int64_t saros_reactor_take(void *driver, saros_op *op, void *buffer, size_t size) {
     (void)driver;
-    return receive(op->handle, buffer, size);
+    return op->kind == SAROS_OP_RECV ? receive(op->handle, buffer, size) : receive_from(op, buffer, size);
 }
 
 void saros_reactor_failed(saros_reactor *self, uint32_t slot, int error) {

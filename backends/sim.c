@@ -70,6 +70,7 @@ static int begin(sim_driver *self, saros_op *op) {
     int           error = SAROS_ENOSYS; /* there are no descriptors to be adopted or borrowed */
     op->handle->word = 0;
     if (op->kind == SAROS_OP_LISTEN) error = saros_net_listen(&self->net, made, op->address, op->size);
+    if (op->kind == SAROS_OP_DATAGRAM) error = saros_net_datagram(&self->net, made, op->address);
     if (op->kind == SAROS_OP_CONNECT)
         error = saros_net_connect(&self->net, made, op->address, op->size == 1 ? &op->address[1] : NULL);
     if (op->kind == SAROS_OP_PAIR) error = saros_net_pair(&self->net, made);
@@ -104,16 +105,19 @@ static int64_t attempt(sim_driver *self, saros_op *op) {
     switch (op->kind) {
     case SAROS_OP_CONNECT:
     case SAROS_OP_LISTEN:
+    case SAROS_OP_DATAGRAM:
     case SAROS_OP_PAIR: return open_end(self, op);
     case SAROS_OP_ACCEPT: return accept_one(self, op);
     case SAROS_OP_RECV:
         if (saros_is_lent(op)) return saros_net_readable(socket) ? 0 : SAROS_EAGAIN;
         return saros_net_recv(net, socket, op->buffer, op->size);
     case SAROS_OP_SEND: return saros_net_send(net, socket, op->data, op->size);
+    case SAROS_OP_RECVFROM: return saros_net_readable(socket) ? 0 : SAROS_EAGAIN;
+    case SAROS_OP_SENDTO: return saros_net_sendto(net, socket, op->datagram, op->size);
     case SAROS_OP_SHUTDOWN: return saros_net_shutdown(net, socket);
     case SAROS_OP_POLL: return saros_net_ready(socket, (unsigned)op->size);
     case SAROS_OP_NAME: return saros_net_name(socket, op->size == 1, op->address);
-    case SAROS_OP_OPTION: return saros_net_option(socket, op->setting, op->size == 1);
+    case SAROS_OP_OPTION: return saros_net_option(net, socket, op->setting, op->size == 1);
     case SAROS_OP_CLOSE: close_handle(self, op->handle); return 0;
     default: return SAROS_ENOSYS;
     }
@@ -130,11 +134,16 @@ static void give_up(sim_driver *self, saros_op *op) {
     finish(self, op, SAROS_ECANCELED);
 }
 
-/* Is it done later? A listener, a pair and a name are there at once with every kernel: the layer above counts on it. */
+/* Is it done later? These are there at once with every kernel: the layer above counts on it. */
 static bool is_for_later(const sim_driver *self, const saros_op *op) {
-    bool at_once = op->kind == SAROS_OP_LISTEN || op->kind == SAROS_OP_PAIR || op->kind == SAROS_OP_NAME ||
-                   op->kind == SAROS_OP_OPTION || op->kind > SAROS_OP_CLOSE;
-    return self->net.completion && !at_once && op->handle->word != 0; /* nothing is left of a connect that failed */
+    switch (op->kind) {
+    case SAROS_OP_LISTEN:
+    case SAROS_OP_DATAGRAM:
+    case SAROS_OP_PAIR:
+    case SAROS_OP_NAME:
+    case SAROS_OP_OPTION: return false;
+    default: return self->net.completion && op->handle->word != 0; /* nothing is left of a connect that failed */
+    }
 }
 
 static void sim_submit(void *driver, saros_op *op) {
@@ -174,7 +183,9 @@ static void sim_cancel(void *driver, saros_op *op) {
 static int64_t sim_take(void *driver, saros_op *op, void *buffer, size_t size) {
     sim_driver *self = driver;
     if (saros_world_fault(&self->net, SAROS_FAULT_SPURIOUS)) return SAROS_EAGAIN;
-    return saros_net_recv(&self->net, socket_of(op->handle), buffer, size);
+    saros_socket *socket = socket_of(op->handle);
+    if (op->kind == SAROS_OP_RECVFROM) return saros_net_recvfrom(&self->net, socket, op->datagram, buffer, size);
+    return saros_net_recv(&self->net, socket, buffer, size);
 }
 
 /* ---- what a wait finds ------------------------------------------------------------------------------------------ */

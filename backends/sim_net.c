@@ -20,7 +20,7 @@ enum {
     SEGMENT = 16 * 1024, /* bytes that travel together */
     MOST_CUTS = 8,       /* segments of one send */
     BACKLOG = 4096,      /* where nobody says */
-    FIRST_PORT = 49152,  /* of those that are given out: RFC 6335, 6 */
+    BUFFERS = 212992,    /* bytes of datagrams, either way: Linux's */
     SYN_TRIES = 7,       /* after 1, 2, 4 … 64 s: given up after 127 s, as Linux does */
     TRIES = 15           /* after 0.2, 0.4 … 120 s */
 };
@@ -38,17 +38,25 @@ static bool reserve_change(saros_net *net) {
     return changed != NULL;
 }
 
-static saros_socket **list_of(saros_net *net, bool listener) { return listener ? &net->listeners : &net->streams; }
+static saros_socket **list_of(saros_net *net, const saros_socket *socket) {
+    return socket->listener ? &net->listeners : socket->datagrams ? &net->datagrams : &net->streams;
+}
 
-static saros_socket *make_socket(saros_net *net, const saros_address *name, uint32_t host, bool listener) {
+saros_socket *saros_net_socket(saros_net *net, const saros_address *name, uint32_t host, enum saros_socket_sort sort) {
     if (!reserve_change(net) || !saros_net_reserve(net, SAROS_OWN_SEGMENTS)) return NULL;
-    saros_socket *socket = saros_realloc(net->loop, NULL, 0, sizeof *socket), **list = list_of(net, listener);
+    saros_socket *socket = saros_realloc(net->loop, NULL, 0, sizeof *socket);
     if (socket == NULL) return NULL;
-    *socket = (saros_socket){.name = *name, .host = host, .other = host, .listener = listener, .next = *list};
+    *socket = (saros_socket){.name = *name, .host = host, .other = host};
+    socket->listener = sort == SAROS_SOCKET_LISTENER;
+    socket->datagrams = sort == SAROS_SOCKET_DATAGRAMS;
+    saros_socket **list = list_of(net, socket);
+    socket->next = *list;
     socket->id = ++net->ids;
     socket->options[SAROS_OPTION_NODELAY] = 1;
     socket->options[SAROS_OPTION_LINGER] = -1;
     socket->options[SAROS_OPTION_TTL] = 64;
+    socket->options[SAROS_OPTION_SEND_BUFFER] = socket->options[SAROS_OPTION_RECEIVE_BUFFER] = BUFFERS;
+    socket->options[SAROS_OPTION_MULTICAST_TTL] = socket->options[SAROS_OPTION_MULTICAST_LOOP] = 1;
     if (*list != NULL) (*list)->prev = socket;
     *list = socket;
     net->count++;
@@ -68,14 +76,15 @@ static void free_bytes(saros_net *net, saros_socket *socket) {
 
 static void free_socket(saros_net *net, saros_socket *socket) {
     if (socket->prev != NULL) socket->prev->next = socket->next;
-    else *list_of(net, socket->listener) = socket->next;
+    else *list_of(net, socket) = socket->next;
     if (socket->next != NULL) socket->next->prev = socket->prev;
     net->count--;
     free_bytes(net, socket);
+    saros_net_forget_packets(net, socket);
     saros_realloc(net->loop, socket, sizeof *socket, 0);
 }
 
-static int told_once(saros_socket *socket) {
+int saros_net_told_once(saros_socket *socket) {
     int error = socket->error;
     socket->error = 0;
     return error;
@@ -94,6 +103,8 @@ static void release(saros_net *net, saros_socket *socket) {
 void saros_net_free(saros_net *net) {
     while (net->streams != NULL) free_socket(net, net->streams);
     while (net->listeners != NULL) free_socket(net, net->listeners);
+    while (net->datagrams != NULL) free_socket(net, net->datagrams);
+    for (uint32_t i = 0; i < net->on_the_way; i++) saros_net_free_packet(net, net->segments[i].packet);
     saros_realloc(net->loop, net->changed, net->changes_room * sizeof *net->changed, 0); /* NOLINT */
     saros_realloc(net->loop, net->segments, net->segments_room * sizeof *net->segments, 0);
 }
@@ -154,7 +165,7 @@ static bool knock(saros_net *net, saros_socket *client) {
         return true;
     }
     if (listener->queued == listener->most) return false;
-    if ((server = make_socket(net, &client->target, client->other, false)) == NULL) return false;
+    if ((server = saros_net_socket(net, &client->target, client->other, SAROS_SOCKET_STREAM)) == NULL) return false;
     server->target = client->name;
     server->other = client->host;
     server->hole = client->hole;
@@ -199,7 +210,12 @@ void saros_net_deliver(saros_net *net) {
     while (net->on_the_way > 0 && net->segments[0].at <= net->clock) {
         saros_segment segment = saros_net_pop(net);
         saros_socket *to = segment.to;
-        int           link = net->clock < to->hole ? SAROS_SIM_CUT : (int)saros_world_link(net, to->host, to->other);
+        if (segment.kind >= SAROS_SEGMENT_DATAGRAM) {
+            saros_net_datagram_arrives(net, &segment);
+            release(net, to);
+            continue;
+        }
+        int link = net->clock < to->hole ? SAROS_SIM_CUT : (int)saros_world_link(net, to->host, to->other);
         if (link == SAROS_SIM_REFUSED && segment.kind != SAROS_SEGMENT_RST) turn_away(net, &segment);
         else if (!to->dead && (link == SAROS_SIM_CUT || !arrive(net, &segment))) repeat(net, segment);
         release(net, to);
@@ -215,9 +231,9 @@ static void deliver_near(saros_net *net, const saros_socket *socket) {
 
 int saros_net_listen(saros_net *net, saros_socket **made, saros_address *address, size_t backlog) {
     uint32_t host;
-    int      error = saros_net_bind(net, address, &host);
+    int      error = saros_net_bind(net, address, &host, false);
     if (error < 0) return error;
-    saros_socket *socket = make_socket(net, address, host, true);
+    saros_socket *socket = saros_net_socket(net, address, host, SAROS_SOCKET_LISTENER);
     if (socket == NULL) return SAROS_ENOMEM;
     socket->most = backlog == 0 || backlog > BACKLOG ? BACKLOG : (uint32_t)backlog;
     *made = socket;
@@ -249,7 +265,7 @@ int saros_net_connect(saros_net *net, saros_socket **made, const saros_address *
     uint32_t      other = net->here;
     int           error = near ? unreachable(net, &target) : saros_net_source(net, &target, from, &name, &other);
     if (error < 0) return error;
-    saros_socket *client = make_socket(net, &name, net->here, false);
+    saros_socket *client = saros_net_socket(net, &name, net->here, SAROS_SOCKET_STREAM);
     if (client == NULL) return SAROS_ENOMEM;
     client->target = target;
     client->other = other;
@@ -264,7 +280,7 @@ int saros_net_connect(saros_net *net, saros_socket **made, const saros_address *
 int saros_net_pair(saros_net *net, saros_socket *made[2]) {
     saros_address nameless = {.family = SAROS_UNIX};
     for (int i = 0; i < 2; i++) {
-        made[i] = make_socket(net, &nameless, net->here, false);
+        made[i] = saros_net_socket(net, &nameless, net->here, SAROS_SOCKET_STREAM);
         if (made[i] == NULL && i == 1) saros_net_close(net, made[0]);
         if (made[i] == NULL) return SAROS_ENOMEM;
         made[i]->target = nameless;
@@ -274,10 +290,14 @@ int saros_net_pair(saros_net *net, saros_socket *made[2]) {
     return 0;
 }
 
-int saros_net_connected(saros_socket *socket) { return socket->connecting ? SAROS_EAGAIN : told_once(socket); }
+int saros_net_connected(saros_socket *socket) {
+    return socket->connecting ? SAROS_EAGAIN : saros_net_told_once(socket);
+}
 
-int saros_net_option(saros_socket *socket, saros_setting *setting, bool ask) {
+int saros_net_option(saros_net *net, saros_socket *socket, saros_setting *setting, bool ask) {
     bool near = is_near(socket);
+    if (setting->option >= SAROS_OPTION_MULTICAST_INTERFACE)
+        return ask ? SAROS_EINVAL : saros_net_address_option(net, socket, setting);
     if (near && (setting->option <= SAROS_OPTION_KEEPALIVE_COUNT || setting->option == SAROS_OPTION_TTL))
         return SAROS_EOPNOTSUPP;
     if (ask) setting->value = socket->options[setting->option];
@@ -286,7 +306,7 @@ int saros_net_option(saros_socket *socket, saros_setting *setting, bool ask) {
 }
 
 int saros_net_name(const saros_socket *socket, bool peer, saros_address *address) {
-    if (peer && socket->listener) return SAROS_ENOTCONN;
+    if (peer && (socket->listener || (socket->datagrams && socket->target.family == 0))) return SAROS_ENOTCONN;
     *address = peer ? socket->target : socket->name;
     return 0;
 }
@@ -302,6 +322,7 @@ static void drop(saros_net *net, saros_socket *socket, bool reset) {
         else if (!socket->shut) transmit(net, peer, SAROS_SEGMENT_FIN, 0);
     }
     free_bytes(net, socket);
+    saros_net_forget_packets(net, socket);
     bool near = is_near(socket);
     release(net, socket);
     if (near) saros_net_deliver(net);
@@ -337,14 +358,21 @@ static size_t some_of(saros_net *net, size_t size) {
 }
 
 bool saros_net_readable(const saros_socket *socket) {
+    if (socket->datagrams) return socket->head != NULL || socket->error < 0;
     return socket->arrived > socket->taken || socket->ended || socket->dead;
 }
 
-int saros_net_ready(const saros_socket *socket, unsigned wanted) {
+static bool is_writable(const saros_socket *socket) {
     const saros_socket *to = socket->peer;
-    bool                over = socket->error < 0 || socket->dead;
-    bool                in = socket->listener ? socket->first != NULL : saros_net_readable(socket);
-    bool     out = !socket->listener && (over || socket->shut || to->closed || to->sent - to->taken < WINDOW);
+    if (socket->listener) return false;
+    if (socket->datagrams) return socket->out < (size_t)socket->options[SAROS_OPTION_SEND_BUFFER];
+    return socket->shut || to->closed || to->sent - to->taken < WINDOW;
+}
+
+int saros_net_ready(const saros_socket *socket, unsigned wanted) {
+    bool     over = socket->error < 0 || socket->dead;
+    bool     in = socket->listener ? socket->first != NULL : saros_net_readable(socket);
+    bool     out = !socket->listener && (over || is_writable(socket));
     unsigned ready = (in || over ? SAROS_READABLE : 0) | (out ? SAROS_WRITABLE : 0);
     return (ready & wanted) != 0 ? (int)(ready & wanted) : SAROS_EAGAIN;
 }
@@ -353,7 +381,7 @@ int64_t saros_net_recv(saros_net *net, saros_socket *socket, void *buffer, size_
     size_t there = (size_t)(socket->arrived - socket->taken);
     if (there == 0) {
         if (socket->ended) return 0;
-        if (socket->error < 0) return told_once(socket);
+        if (socket->error < 0) return saros_net_told_once(socket);
         return socket->dead ? 0 : SAROS_EAGAIN;
     }
     size = some_of(net, size < there ? size : there);
@@ -383,7 +411,7 @@ static void announce(saros_net *net, saros_socket *to, size_t size) {
 
 int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, size_t size) {
     saros_socket *to = socket->peer;
-    if (socket->error < 0) return told_once(socket);
+    if (socket->error < 0) return saros_net_told_once(socket);
     if (socket->shut || socket->dead) return SAROS_EPIPE;
     if (to->closed && is_near(to)) return SAROS_EPIPE;
     size_t room = WINDOW - (size_t)(to->sent - to->taken);

@@ -1,11 +1,13 @@
-/* sim_net.h: what the four parts of the simulated world share.
+/* sim_net.h: what the parts of the simulated world share.
  *
- *   sim.c         the driver: the clock, and two kinds of kernel
- *   sim_net.c     the network: the socket calls of a kernel that is a data structure
- *   sim_way.c     what is on its way between sockets
- *   sim_world.c   hosts, links and faults: who is where, what gets through, what goes wrong
+ *   sim.c           the driver: the clock, and two kinds of kernel
+ *   sim_net.c       the network: the socket calls of a kernel that is a data structure
+ *   sim_datagram.c  the same for datagrams
+ *   sim_address.c   who is meant by an address
+ *   sim_way.c       what is on its way between sockets
+ *   sim_world.c     hosts, links and faults: who is where, what gets through, what goes wrong
  *
- * Owns the structs of all four. The calls below behave as those of posix_try.h do: they are made once, and never wait. */
+ * Owns the structs of all. The calls below behave as those of posix_try.h do: they are made once, and never wait. */
 #ifndef SAROS_SIM_NET_H
 #define SAROS_SIM_NET_H
 
@@ -24,7 +26,10 @@
     X(LOST_CANCEL, "lost-cancel", 0.5, 100000, "a cancel comes too late where the result is on its way")    \
     X(SHUFFLE, "shuffle", 0.5, 100000, "what one wait finds is told in any order")                          \
     X(SPURIOUS, "spurious", 0.1, 100000, "a receive is told that there is something, and then would block") \
-    X(EARLY, "early", 0.1, 100000, "a wait ends at once and for nothing, as after a signal")
+    X(EARLY, "early", 0.1, 100000, "a wait ends at once and for nothing, as after a signal")                \
+    X(LOST, "lost", 0.1, 100000, "a datagram is lost")                                                      \
+    X(DOUBLED, "doubled", 0.1, 100000, "a datagram arrives twice")                                          \
+    X(OVERTAKEN, "overtaken", 0.1, 100000, "a datagram takes up to 50 ms longer, and later ones do not wait for it")
 
 enum saros_fault {
 #define SAROS_FAULT_WHICH(name, word, chance, budget, about) SAROS_FAULT_##name,
@@ -35,8 +40,17 @@ enum saros_fault {
 
 /* ---- sockets -------------------------------------------------------------------------------------------------- */
 
+/* A datagram, on its way or waiting to be received. */
+typedef struct saros_packet {
+    struct saros_packet *next;
+    saros_address        from, to;
+    uint32_t             host; /* whose address `from` is */
+    uint32_t             size;
+    char                 bytes[];
+} saros_packet;
+
 typedef struct saros_socket saros_socket;
-/* A listener, or one end of a stream. A stream's end owns what comes to it: a ring of bytes with three positions,
+/* A listener, a socket for datagrams, or one end of a stream. A stream's end owns what comes to it: a ring of bytes with three positions,
  *
  *     taken  <=  arrived  <=  sent          by our reader; here; by the peer, and in part still on its way
  *
@@ -59,11 +73,17 @@ struct saros_socket {
     saros_time    latest; /* when the last segment to it arrives: none overtakes another */
     saros_time    hole;   /* until then nothing gets through to it */
     int           error;  /* to be told once */
-    bool          listener, connecting, closed;
+    bool          listener, datagrams, connecting, closed;
     bool          shut;   /* we send no more: our end is said */
     bool          ended;  /* the peer's end is here */
     bool          dead;   /* reset, or given up */
     bool          doomed; /* a reset is on its way to it */
+    /* of a socket for datagrams: target and other are its peer's, if it has one */
+    saros_packet  *head, *tail;  /* have arrived … */
+    size_t         waiting, out; /* … these bytes of them; and of what was sent and has not arrived */
+    saros_address  bound;        /* its name without a peer */
+    saros_address *groups;
+    uint32_t       group_count, towards; /* towards: the host that the latest one is for */
 };
 
 enum saros_segment_kind {
@@ -71,7 +91,9 @@ enum saros_segment_kind {
     SAROS_SEGMENT_OPEN,
     SAROS_SEGMENT_DATA,
     SAROS_SEGMENT_FIN,
-    SAROS_SEGMENT_RST
+    SAROS_SEGMENT_RST,
+    SAROS_SEGMENT_DATAGRAM,   /* `to` is who has sent it, for nobody can know yet who will get it */
+    SAROS_SEGMENT_UNREACHABLE /* … and nobody did */
 };
 typedef struct saros_segment {
     saros_time    at;
@@ -80,6 +102,8 @@ typedef struct saros_segment {
     saros_socket *to;    /* SYN: the end that it comes from, for the other is not there yet */
     int           error; /* RST: what the other end is told */
     uint8_t       kind, tries;
+    uint32_t      host; /* DATAGRAM: where it arrives */
+    saros_packet *packet;
 } saros_segment;
 
 /* What was said of a link; of two rules for one link the later holds. */
@@ -94,8 +118,8 @@ typedef struct saros_sim_rule {
 typedef struct saros_net {
     saros_loop     *loop;
     saros_time      clock;
-    saros_socket   *streams, *listeners;
-    uint32_t        count, changes, changes_room; /* of both; entries of `changed` */
+    saros_socket   *streams, *listeners, *datagrams;
+    uint32_t        count, changes, changes_room; /* of all; entries of `changed` */
     saros_socket  **changed;                      /* those where an op may be able to go on; NULL: closed since */
     saros_segment  *segments;                     /* on their way: a heap, the next one first */
     uint32_t        on_the_way, segments_room;
@@ -127,7 +151,7 @@ int64_t saros_net_recv(saros_net *net, saros_socket *socket, void *buffer, size_
 int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, size_t size);
 int     saros_net_shutdown(saros_net *net, saros_socket *socket);
 int     saros_net_name(const saros_socket *socket, bool peer, saros_address *address);
-int     saros_net_option(saros_socket *socket, saros_setting *setting, bool ask);
+int     saros_net_option(saros_net *net, saros_socket *socket, saros_setting *setting, bool ask);
 void    saros_net_close(saros_net *net, saros_socket *socket);
 /* Closes so that the peer sees a reset. */
 void saros_net_reset(saros_net *net, saros_socket *socket);
@@ -138,10 +162,30 @@ void saros_net_changed(saros_net *net, saros_socket *socket);
 void saros_net_deliver(saros_net *net);
 void saros_net_free(saros_net *net);
 
+enum saros_socket_sort { SAROS_SOCKET_STREAM, SAROS_SOCKET_LISTENER, SAROS_SOCKET_DATAGRAMS };
+saros_socket *saros_net_socket(saros_net *net, const saros_address *name, uint32_t host, enum saros_socket_sort sort);
+int           saros_net_told_once(saros_socket *socket); /* its error */
+
+/* ---- sim_datagram.c ------------------------------------------------------------------------------------------- */
+
+int     saros_net_datagram(saros_net *net, saros_socket **made, saros_address *address);
+int64_t saros_net_recvfrom(saros_net *net, saros_socket *socket, saros_datagram *datagram, void *buffer, size_t size);
+int64_t saros_net_sendto(saros_net *net, saros_socket *socket, const saros_datagram *datagram, size_t size);
+/* An option that is about addresses. */
+int  saros_net_address_option(saros_net *net, saros_socket *socket, const saros_setting *setting);
+void saros_net_datagram_arrives(saros_net *net, const saros_segment *segment);
+void saros_net_free_packet(saros_net *net, saros_packet *packet);
+void saros_net_forget_packets(saros_net *net, saros_socket *socket); /* what it has not received, and its groups */
+
 /* ---- sim_address.c -------------------------------------------------------------------------------------------- */
 
-/* The host whose address it is to listen at, for the current one; or SAROS_SIM_ANY. Fills in a port where there is none. */
-int saros_net_bind(saros_net *net, saros_address *address, uint32_t *host);
+/* For who listens, or receives datagrams: whose address it is. Fills in a port where there is none. */
+int  saros_net_bind(saros_net *net, saros_address *address, uint32_t *host, bool datagrams);
+bool saros_address_is_any(const saros_address *address);
+bool saros_address_is_loopback(const saros_address *address);
+bool saros_address_hears(const saros_address *name, const saros_address *address); /* their ports are the same */
+/* What is sent to every interface goes to this machine, as Linux takes it. */
+void saros_address_settle(saros_address *target);
 /* Who listens there; of several that share the port, one by chance. NULL: nobody. */
 saros_socket *saros_net_listener(saros_net *net, uint32_t host, const saros_address *address);
 /* Who connects: an address of its own, of the kind of the target's, or `from`, and whose the target is. Target and name are

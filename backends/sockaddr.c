@@ -28,6 +28,16 @@ socklen_t saros_to_sockaddr(const saros_address *address, saros_sockaddr *out) {
     }
 }
 
+static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+socklen_t saros_to_sockaddr6(const saros_address *address, saros_sockaddr *out) {
+    saros_address six = {.family = SAROS_INET6, .port = address->port};
+    if (address->family != SAROS_INET) return saros_to_sockaddr(address, out);
+    memcpy(six.at.ip, mapped, sizeof mapped);
+    memcpy(six.at.ip + sizeof mapped, address->at.ip, 4);
+    return saros_to_sockaddr(&six, out);
+}
+
 int saros_from_sockaddr(const saros_sockaddr *from, socklen_t size, saros_address *out) {
     memset(out, 0, sizeof *out);
     switch (from->any.sa_family) {
@@ -37,8 +47,13 @@ int saros_from_sockaddr(const saros_sockaddr *from, socklen_t size, saros_addres
         memcpy(out->at.ip, &from->in.sin_addr, 4);
         return 0;
     case AF_INET6:
-        out->family = SAROS_INET6;
         out->port = ntohs(from->in6.sin6_port);
+        if (memcmp(&from->in6.sin6_addr, mapped, sizeof mapped) == 0) {
+            out->family = SAROS_INET;
+            memcpy(out->at.ip, (const uint8_t *)&from->in6.sin6_addr + sizeof mapped, 4);
+            return 0;
+        }
+        out->family = SAROS_INET6;
         out->scope = (uint32_t)from->in6.sin6_scope_id;
         memcpy(out->at.ip, &from->in6.sin6_addr, 16);
         return 0;

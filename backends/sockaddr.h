@@ -24,7 +24,9 @@ typedef union saros_sockaddr {
 
 /* The size that the system wants to be told of it. */
 socklen_t saros_to_sockaddr(const saros_address *address, saros_sockaddr *out);
-/* 0, or SAROS_EAFNOSUPPORT. */
+/* The same for a socket of IPv6, where an IPv4 address is one of those (RFC 4291, 2.5.5.2). */
+socklen_t saros_to_sockaddr6(const saros_address *address, saros_sockaddr *out);
+/* 0, or SAROS_EAFNOSUPPORT. Such a one is an IPv4 address again. */
 int saros_from_sockaddr(const saros_sockaddr *from, socklen_t size, saros_address *out);
 
 #endif

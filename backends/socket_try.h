@@ -13,17 +13,23 @@
 
 int64_t saros_try_recv(saros_os_handle fd, void *buffer, size_t size);     /* bytes, 0 at the end */
 int64_t saros_try_send(saros_os_handle fd, const void *data, size_t size); /* bytes */
-int     saros_try_socket(int family, saros_os_handle *fd); /* AF_…; for who connects or accepts by other means */
-int     saros_try_accept(saros_os_handle fd, saros_os_handle *accepted);
-int     saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog);
+int saros_try_socket(int family, int type, saros_os_handle *fd); /* AF_…, SOCK_…; for who opens it by other means */
+int saros_try_accept(saros_os_handle fd, saros_os_handle *accepted);
+int saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog);
 /* from: where it is to bind first, or NULL. SAROS_EAGAIN: under way; wait for writable, then ask saros_try_connected how
  * it went. */
-int  saros_try_connect(saros_os_handle *fd, const saros_address *address, const saros_address *from);
-int  saros_try_connected(saros_os_handle fd);
-int  saros_try_shutdown(saros_os_handle fd);
-int  saros_try_name(saros_os_handle fd, bool peer, saros_address *address);
-int  saros_try_option(saros_os_handle fd, saros_setting *setting, bool ask); /* socket_option.c */
-void saros_try_close(saros_os_handle fd);
+int saros_try_connect(saros_os_handle *fd, const saros_address *address, const saros_address *from);
+int saros_try_connected(saros_os_handle fd);
+/* posix_datagram.c, windows_datagram.c. ENOBUFS is SAROS_EAGAIN as well. */
+int     saros_try_datagram(saros_os_handle *fd, saros_address *address);
+int64_t saros_try_recvfrom(saros_os_handle fd, saros_datagram *datagram, void *buffer, size_t size);
+/* six: the socket is one of IPv6. */
+int64_t saros_try_sendto(saros_os_handle fd, bool six, const saros_datagram *datagram, size_t size);
+int     saros_try_peer(saros_os_handle fd, const saros_address *address); /* of no family: none */
+int     saros_try_shutdown(saros_os_handle fd);
+int     saros_try_name(saros_os_handle fd, bool peer, saros_address *address);
+int     saros_try_option(saros_os_handle fd, saros_setting *setting, bool ask); /* socket_option.c */
+void    saros_try_close(saros_os_handle fd);
 
 /* Of a CONNECT: where it is to bind first, or NULL. */
 static inline const saros_address *saros_connects_from(const saros_op *op) {

@@ -68,7 +68,8 @@ static unsigned at_most(size_t size) { return size < MOST ? (unsigned)size : MOS
 
 /* Does the kernel only tell when it may be tried? */
 static bool is_tried(const saros_op *op) {
-    return op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_POLL || (op->handle->bits & PIPE);
+    return op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_POLL || op->kind == SAROS_OP_SENDTO ||
+           (op->handle->bits & PIPE);
 }
 
 static unsigned readiness(const saros_op *op) {
@@ -145,6 +146,11 @@ static int64_t send_some(saros_handle *handle, const saros_op *op) {
                 op->size);
 }
 
+static int64_t send_to(const saros_op *op) {
+    saros_handle *handle = op->handle;
+    return sent(handle, saros_try_sendto(handle->os, handle->sort & SAROS_SIX, op->datagram, op->size), op->size);
+}
+
 static void make_new(saros_handle *handle, bool stops) {
     handle->bits = stops ? STOPS : 0;
     handle->slot = 0;
@@ -203,6 +209,8 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
     case SAROS_OP_SEND:
         if (handle->bits & FULL) return SAROS_EAGAIN;
         return send_some(handle, op);
+    case SAROS_OP_RECVFROM: return more ? 0 : SAROS_EAGAIN;
+    case SAROS_OP_SENDTO: return handle->bits & FULL ? SAROS_EAGAIN : send_to(op);
     case SAROS_OP_ACCEPT: return more ? accept_one(self, op) : SAROS_EAGAIN;
     case SAROS_OP_CONNECT:
         make_new(handle, op->address->family == SAROS_UNIX);
@@ -210,6 +218,9 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
     case SAROS_OP_LISTEN:
         make_new(handle, op->address->family == SAROS_UNIX);
         return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
+    case SAROS_OP_DATAGRAM:
+        make_new(handle, true); /* only a try tells that there is no other one */
+        return opened(self, handle, saros_try_datagram(&handle->os, op->address), false);
     case SAROS_OP_ADOPT:
     case SAROS_OP_BORROW:
     case SAROS_OP_PAIR: return saros_open_given(self->loop, op, take_in, self);
@@ -227,7 +238,7 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
 
 /* An op that the kernel has called ready. */
 static int64_t tried(uring_driver *self, saros_op *op) {
-    note(op->handle, op->kind == SAROS_OP_SEND ? FULL : 0, false);
+    note(op->handle, op->kind == SAROS_OP_SEND || op->kind == SAROS_OP_SENDTO ? FULL : 0, false);
     note(op->handle, op->kind == SAROS_OP_RECV ? MORE : 0, true);
     return attempt(self, op);
 }
@@ -353,6 +364,8 @@ static void uring_cancel(void *driver, saros_op *op) {
 
 static int64_t uring_take(void *driver, saros_op *op, void *buffer, size_t size) {
     (void)driver;
+    if (op->kind == SAROS_OP_RECVFROM)
+        return received(op->handle, saros_try_recvfrom(op->handle->os, op->datagram, buffer, size), size);
     return receive(op->handle, buffer, size);
 }
 

@@ -25,11 +25,11 @@ static int failed(void) {
 /* ---- making sockets ------------------------------------------------------------------------------------------- */
 
 /* What must be said of every socket of ours; TCP_NODELAY as in POSIX. */
-static int dress(SOCKET s, int family) {
+static int dress(SOCKET s, bool tcp) {
     u_long yes = 1;
     BOOL   on = TRUE;
     SetHandleInformation((HANDLE)s, HANDLE_FLAG_INHERIT, 0);
-    if (family != AF_UNIX) setsockopt(s, IPPROTO_TCP, TCP_NODELAY, (const char *)&on, sizeof on);
+    if (tcp) setsockopt(s, IPPROTO_TCP, TCP_NODELAY, (const char *)&on, sizeof on);
     return ioctlsocket(s, FIONBIO, &yes) == 0 ? 0 : failed();
 }
 
@@ -39,11 +39,11 @@ static int discard(saros_os_handle *fd, int error) {
     return error;
 }
 
-int saros_try_socket(int family, saros_os_handle *fd) {
+int saros_try_socket(int family, int type, saros_os_handle *fd) {
     DWORD flags = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT;
-    *fd = (saros_os_handle)WSASocketW(family, SOCK_STREAM, 0, NULL, 0, flags);
+    *fd = (saros_os_handle)WSASocketW(family, type, 0, NULL, 0, flags);
     if (*fd == SAROS_NO_HANDLE) return failed();
-    int error = dress((SOCKET)*fd, family);
+    int error = dress((SOCKET)*fd, type == SOCK_STREAM && family != AF_UNIX);
     return error < 0 ? discard(fd, error) : 0;
 }
 
@@ -52,17 +52,18 @@ static int listen_on(saros_os_handle *fd, saros_address *address, size_t backlog
     int            size = saros_to_sockaddr(address, &name);
     BOOL           on = TRUE;
     DWORD          only6 = !address->dual;
-    int            error = saros_try_socket(name.any.sa_family, fd), queue = backlog > 0 ? (int)backlog : SOMAXCONN;
+    int error = saros_try_socket(name.any.sa_family, SOCK_STREAM, fd), queue = backlog > 0 ? (int)backlog : SOMAXCONN;
     if (error < 0) return error;
     SOCKET s = (SOCKET)*fd;
     if (address->bind & SAROS_REUSE_PORT) return discard(fd, SAROS_ENOSYS); /* SO_REUSEADDR would let anybody in */
     if (address->family != SAROS_UNIX) setsockopt(s, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, (const char *)&on, sizeof on);
     if (address->family == SAROS_INET6) setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&only6, sizeof only6);
     if (bind(s, &name.any, size) != 0 || listen(s, queue) != 0) return discard(fd, failed());
-    bool dual = address->dual;
-    error = saros_try_name(*fd, false, address);
-    address->dual = dual;
-    return error < 0 ? discard(fd, error) : 0;
+    saros_address bound;
+    error = saros_try_name(*fd, false, &bound);
+    if (error < 0) return discard(fd, error);
+    address->port = bound.port;
+    return 0;
 }
 
 int saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog) {
@@ -80,7 +81,7 @@ static int bind_to(SOCKET s, const saros_address *address) {
 
 int saros_try_connect(saros_os_handle *fd, const saros_address *address, const saros_address *from) {
     saros_sockaddr name;
-    int            size = saros_to_sockaddr(address, &name), error = saros_try_socket(name.any.sa_family, fd);
+    int size = saros_to_sockaddr(address, &name), error = saros_try_socket(name.any.sa_family, SOCK_STREAM, fd);
     if (error < 0) return error;
     if (from != NULL && (error = from->family != address->family ? SAROS_EAFNOSUPPORT : bind_to((SOCKET)*fd, from)) < 0)
         return discard(fd, error);
@@ -104,7 +105,7 @@ int saros_try_accept(saros_os_handle fd, saros_os_handle *accepted) {
     for (int dead = 0;;) {
         *accepted = (saros_os_handle)accept((SOCKET)fd, NULL, NULL);
         if (*accepted != SAROS_NO_HANDLE) {
-            int error = dress((SOCKET)*accepted, AF_INET);
+            int error = dress((SOCKET)*accepted, true);
             return error < 0 ? discard(accepted, error) : 0;
         }
         int error = WSAGetLastError();
@@ -211,8 +212,8 @@ static int connect_pair(SOCKET listener, SOCKET *in, SOCKET *out) {
         connect(*out, (struct sockaddr *)&name, size) != 0)
         return failed();
     int error = accept_own(listener, *out, in);
-    if (error == 0) error = dress(*in, AF_INET);
-    return error < 0 ? error : dress(*out, AF_INET);
+    if (error == 0) error = dress(*in, true);
+    return error < 0 ? error : dress(*out, true);
 }
 
 int saros_try_pair(saros_os_handle ends[2]) {

@@ -23,8 +23,8 @@ typedef struct saros_driver {
     int (*wait)(void *self, saros_time timeout); /* until something is done, or time; <0 is fatal, but SAROS_EDEADLOCK:
                                           nothing can ever happen; only where that can be known, and with no time-out */
     void (*wake)(void *self);                    /* any thread, also a signal handler */
-    int64_t (*take)(void *self, saros_op *op, void *buffer, size_t size); /* a ready lent RECV: bytes, 0 at the end,
-                                                                   or SAROS_EAGAIN, then it is submitted again */
+    int64_t (*take)(void *self, saros_op *op, void *buffer, size_t size); /* a ready lent RECV: bytes, 0 at the end, or
+                              SAROS_EAGAIN, then it is submitted again; a RECVFROM: the same, and fills in its datagram */
 } saros_driver;
 
 /* For open, when it fails: the reason in words, printf style. The core shows it behind the driver's name. */
@@ -48,7 +48,9 @@ SAROS_API bool saros_held(saros_loop *loop);
 /* For now: is it only the trace hook that asks? Then nothing may change by it. */
 SAROS_API bool saros_watched(const saros_loop *loop);
 
-/* Is it a receive that waits for readiness only? */
-static inline bool saros_is_lent(const saros_op *op) { return op->kind == SAROS_OP_RECV && op->buffer == NULL; }
+/* Is it a receive that waits for readiness only? One of datagrams always does: what was cancelled has lost none. */
+static inline bool saros_is_lent(const saros_op *op) {
+    return op->kind == SAROS_OP_RECV ? op->buffer == NULL : op->kind == SAROS_OP_RECVFROM;
+}
 
 #endif

@@ -13,8 +13,10 @@ enum { READING = 1, WRITING = 2, PROMISED = 4, ONE_ACCEPT = 8 };
 
 static unsigned direction(const saros_op *op) {
     switch (op->kind) {
-    case SAROS_OP_RECV: return READING;
+    case SAROS_OP_RECV:
+    case SAROS_OP_RECVFROM: return READING;
     case SAROS_OP_SEND:
+    case SAROS_OP_SENDTO:
     case SAROS_OP_SHUTDOWN: return WRITING;
     default: return 0;
     }
@@ -28,6 +30,23 @@ static int may_open(const saros_handle *handle) {
     return handle->busy & PROMISED ? SAROS_EBUSY : 0; /* two connections in one handle: the first would be lost */
 }
 
+static int refused_option(const saros_handle *handle, const saros_setting *setting) {
+    if ((unsigned)setting->option >= SAROS_OPTION_KINDS) return SAROS_EINVAL;
+    bool datagrams = handle->sort & SAROS_DATAGRAMS, tcp = setting->option <= SAROS_OPTION_LINGER;
+    return (datagrams ? tcp : setting->option >= SAROS_OPTION_BROADCAST) ? SAROS_EOPNOTSUPP : 0;
+}
+
+/* What transfers is for handles of its own sort. */
+static int unfit(const saros_handle *handle, const saros_op *op) {
+    if (handle->borrowed || handle->sort & SAROS_LISTENS) return SAROS_ENOTCONN;
+    if (handle->sort == 0 || (op->kind != SAROS_OP_RECVFROM && op->kind != SAROS_OP_SENDTO)) return SAROS_EOPNOTSUPP;
+    if (op->kind == SAROS_OP_RECVFROM) return 0;
+    int family = op->datagram->address.family;
+    if (family == 0) return handle->sort & SAROS_HAS_PEER ? 0 : SAROS_EDESTADDRREQ;
+    if (handle->sort & SAROS_HAS_PEER) return SAROS_EISCONN;
+    return family == SAROS_INET || (family == SAROS_INET6 && handle->sort & SAROS_SIX) ? 0 : SAROS_EAFNOSUPPORT;
+}
+
 /* Why the op cannot start, or 0. The answer is the same on every driver because no driver is asked. */
 static int refusal(const saros_loop *loop, const saros_op *op) {
     const saros_handle *handle = op->handle;
@@ -37,20 +56,21 @@ static int refusal(const saros_loop *loop, const saros_op *op) {
     if (op->kind == SAROS_OP_PAIR && may_open(op->accepted) < 0) return may_open(op->accepted);
     bool given = op->kind == SAROS_OP_ADOPT || op->kind == SAROS_OP_BORROW;
     if (given && op->size != (size_t)(saros_os_handle)op->size) return SAROS_EBADF; /* a number that none can have */
+    if (op->kind == SAROS_OP_DATAGRAM && op->address->family == SAROS_UNIX) return SAROS_EAFNOSUPPORT;
     if (opens(op)) return may_open(handle);
     if (handle->state == SAROS_HANDLE_OPENING) return op->kind == SAROS_OP_CLOSE ? 0 : SAROS_ENOTCONN;
     if (handle->state != SAROS_HANDLE_OPEN) return SAROS_ECLOSED;
     if (handle->busy & direction(op)) return SAROS_EBUSY;
     if (op->kind == SAROS_OP_ACCEPT) {
-        if (!handle->listener) return SAROS_EINVAL;
+        if (!(handle->sort & SAROS_LISTENS)) return SAROS_EINVAL;
         if (handle->busy >= ONE_ACCEPT * SAROS_MOST_ACCEPTS) return SAROS_EBUSY;
         return may_open(op->accepted);
-    } else if ((handle->listener || handle->borrowed) && direction(op)) {
-        return SAROS_ENOTCONN;
     }
-    if (op->kind == SAROS_OP_OPTION && (unsigned)op->setting->option >= SAROS_OPTION_KINDS) return SAROS_EINVAL;
+    if (op->kind == SAROS_OP_OPTION) return refused_option(handle, op->setting);
     if (op->kind == SAROS_OP_POLL && (op->size == 0 || op->size > (SAROS_READABLE | SAROS_WRITABLE)))
         return SAROS_EINVAL;
+    bool datagram = op->kind == SAROS_OP_RECVFROM || op->kind == SAROS_OP_SENDTO;
+    if ((handle->sort != 0 || handle->borrowed || datagram) && direction(op)) return unfit(handle, op);
     if ((op->kind == SAROS_OP_RECV || op->kind == SAROS_OP_SEND) && op->size == 0 && !saros_is_lent(op))
         return SAROS_EINVAL; /* 0 received would read as the end of the stream */
     return 0;
@@ -94,13 +114,13 @@ static void forget_handle(saros_loop *loop, saros_handle *handle) {
     handle->next = handle->prev = NULL;
     handle->os = SAROS_NO_HANDLE;
     handle->state = SAROS_HANDLE_EMPTY;
-    handle->listener = handle->borrowed = 0;
+    handle->sort = handle->borrowed = 0;
 }
 
 void saros_opened(saros_loop *loop, saros_handle *handle, bool listener) {
     if (handle->state == SAROS_HANDLE_EMPTY) list_handle(loop, handle); /* accepted; others were opening */
     if (handle->state != SAROS_HANDLE_CLOSING) handle->state = SAROS_HANDLE_OPEN;
-    handle->listener = listener;
+    handle->sort = listener ? SAROS_LISTENS : 0;
 }
 
 /* Hands the op down. True: the driver finished it inside the call. */
@@ -169,6 +189,16 @@ static void continue_close(saros_loop *loop, saros_handle *handle) {
     loop->driver->submit(loop->state, close);
 }
 
+/* What a success makes of a handle, the same with every driver. */
+static void note_sort(saros_handle *handle, const saros_op *op) {
+    if (op->kind == SAROS_OP_DATAGRAM) {
+        handle->sort = op->address->family == SAROS_INET6 ? SAROS_DATAGRAMS | SAROS_SIX : SAROS_DATAGRAMS;
+    } else if (op->kind == SAROS_OP_OPTION && op->setting->option == SAROS_OPTION_PEER) {
+        handle->sort &= (uint8_t)~SAROS_HAS_PEER;
+        if (op->setting->address.family != 0) handle->sort |= SAROS_HAS_PEER;
+    }
+}
+
 void saros_complete(saros_loop *loop, saros_op *op, int64_t result) {
     assert(op->state == SAROS_FLYING);
     if (op->kind <= SAROS_OP_TIMER) {
@@ -183,6 +213,7 @@ void saros_complete(saros_loop *loop, saros_op *op, int64_t result) {
     op->mark = 0; /* the driver has done with it */
     unlink_op(handle, op);
     loop->flying--;
+    if (result == 0) note_sort(handle, op);
     if (op->kind == SAROS_OP_CLOSE || (opens(op) && result < 0 && !closing)) forget_handle(loop, handle);
     if (op == loop->submitting) loop->submitting = NULL; /* fly() tells its caller */
     else saros_make_ready(loop, op);
@@ -261,7 +292,13 @@ void saros_abandon(saros_loop *loop, saros_op *op) {
  * somebody else had them, or it was a false alarm, and it has to wait again. */
 static int64_t take(saros_loop *loop, saros_op *op) {
     if (op->handle->state != SAROS_HANDLE_OPEN) return SAROS_ECLOSED; /* between its being ready and its turn */
-    int64_t got = loop->driver->take(loop->state, op, loop->scratch, SAROS_SCRATCH);
+    char  *buffer = loop->scratch;
+    size_t size = SAROS_SCRATCH;
+    if (op->kind == SAROS_OP_RECVFROM) {
+        if (op->datagram->buffer != NULL) buffer = op->datagram->buffer;
+        if (op->datagram->buffer != NULL || (op->size > 0 && op->size < size)) size = op->size;
+    }
+    int64_t got = loop->driver->take(loop->state, op, buffer, size);
     saros_see(loop, SAROS_ON_TAKE, op, got);
     if (got != SAROS_EAGAIN) return got;
     if (op->mark) return SAROS_ECANCELED; /* cancelled while it was ready */

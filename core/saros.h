@@ -20,11 +20,12 @@
 #define SAROS_VERSION_MINOR 1
 #define SAROS_VERSION_PATCH 0
 
-typedef struct saros_loop    saros_loop;
-typedef struct saros_op      saros_op;
-typedef struct saros_handle  saros_handle;
-typedef struct saros_address saros_address;
-typedef struct saros_setting saros_setting;
+typedef struct saros_loop     saros_loop;
+typedef struct saros_op       saros_op;
+typedef struct saros_handle   saros_handle;
+typedef struct saros_address  saros_address;
+typedef struct saros_setting  saros_setting;
+typedef struct saros_datagram saros_datagram;
 
 /* Nanoseconds, on the loop's own clock: it never goes back, and its zero means nothing. */
 typedef int64_t saros_time;
@@ -58,7 +59,9 @@ struct saros_address {
 /* What is to be known before a socket has its address. What listens is on POSIX always bound so that a restarted server
  * gets its port at once, and on Windows always so that nobody can take it. */
 enum saros_bind {
-    SAROS_REUSE_PORT = 1 /* several listeners, each of which asks for it, share the port; SAROS_ENOSYS on Windows */
+    SAROS_REUSE_PORT = 1, /* several that all ask for it share the port: each connection or datagram is for one of them;
+                             SAROS_ENOSYS on Windows */
+    SAROS_REUSE_ADDRESS = 2 /* the same for datagrams, but what is sent to a group or to all is for each of them */
 };
 
 #define SAROS_ADDRESS_TEXT 128 /* room for any address as text, with its zero */
@@ -86,12 +89,15 @@ SAROS_API size_t saros_address_format(const saros_address *address, char text[SA
     X(TIMER, "timer")       /* saros_timer */                                                                    \
     X(CONNECT, "connect")   /* handle (empty), address, size = 1: address[1] is ours -> 0 and an open handle */  \
     X(LISTEN, "listen")     /* handle (empty), address, size = backlog -> 0 and an open handle */                \
+    X(DATAGRAM, "datagram") /* handle (empty), address -> 0 and an open socket for datagrams, bound there */     \
     X(ADOPT, "adopt")       /* handle (empty), size = a descriptor -> 0 and an open handle; see below */         \
     X(BORROW, "borrow")     /* the same, for POLL alone: the descriptor stays the caller's */                    \
     X(PAIR, "pair")         /* handle, accepted (both empty) -> 0 and both open, connected with each other */    \
     X(ACCEPT, "accept")     /* handle = listener, accepted = an empty handle -> 0 and that one open */           \
     X(RECV, "recv")         /* handle, buffer, size -> 1..size, or 0 at the end; buffer NULL: lent, see below */ \
     X(SEND, "send")         /* handle, data, size -> 1..size */                                                  \
+    X(RECVFROM, "recvfrom") /* handle, datagram, size = the most to take of it, 0: all -> 0..size */             \
+    X(SENDTO, "sendto")     /* handle, datagram, size -> size: it goes whole or not at all */                    \
     X(SHUTDOWN, "shutdown") /* handle: no more will be sent -> 0 */                                              \
     X(POLL, "poll")         /* handle, size = enum saros_ready, or several -> those of them that hold */         \
     X(NAME, "name")         /* handle, address (out), size = 0 ours, 1 the peer's -> 0 */                        \
@@ -113,11 +119,12 @@ struct saros_op {
     void (*done)(saros_loop *loop, saros_op *op, int64_t result);
     saros_handle *handle;
     union {
-        void          *buffer;
-        const void    *data;
-        saros_handle  *accepted;
-        saros_address *address;
-        saros_setting *setting;
+        void           *buffer;
+        const void     *data;
+        saros_handle   *accepted;
+        saros_address  *address;
+        saros_setting  *setting;
+        saros_datagram *datagram;
     };
     size_t   size;
     int64_t  result;
@@ -145,17 +152,37 @@ enum saros_ready { SAROS_READABLE = 1, SAROS_WRITABLE = 2 };
  * put into the loop's one scratch buffer. They are at saros_lent(loop) until done returns. */
 SAROS_API const char *saros_lent(const saros_loop *loop);
 
+enum saros_sort {
+    SAROS_LISTENS = 1,
+    SAROS_DATAGRAMS = 2, /* a socket for them, … */
+    SAROS_SIX = 4,       /* … over IPv6, and … */
+    SAROS_HAS_PEER = 8   /* … with one other alone */
+};
 enum saros_handle_state { SAROS_HANDLE_EMPTY, SAROS_HANDLE_OPENING, SAROS_HANDLE_OPEN, SAROS_HANDLE_CLOSING };
 
-/* An open stream or listener, or a borrowed descriptor. Zero it. It must stay where it is from connect, listen, adopt,
- * borrow, pair or accept until its CLOSE is told. At most one RECV and one SEND (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16 ACCEPTs. An empty one is
+/* What a RECVFROM or SENDTO is about; the caller's, who leaves it until the op is told. An empty datagram is one like any
+ * other: 0 is no end. One that is cancelled has taken nothing. */
+struct saros_datagram {
+    /* RECVFROM: whose it was. SENDTO: whom it is for; of no family: the socket's peer, SAROS_EDESTADDRREQ without one. Whoever
+     * is reached over IPv4 has an IPv4 address, also on a socket that is both. */
+    saros_address address;
+    union {
+        void       *buffer; /* RECVFROM; NULL: lent, as with RECV */
+        const void *data;   /* SENDTO; 65,507 bytes over IPv4 and 65,527 over IPv6 at most, else SAROS_EMSGSIZE */
+    };
+    bool truncated; /* RECVFROM: it was longer, and the rest is lost */
+};
+
+/* An open stream, listener or socket for datagrams, or a borrowed descriptor. Zero it. It must stay where it is from what opens
+ * it until its CLOSE is told. At most one RECV(FROM) and one SEND(TO) (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16
+ * ACCEPTs. An empty one is
  * for one op at a time to open: SAROS_EBUSY also where an ACCEPT in flight is to fill it. */
 struct saros_handle {
     saros_handle   *next, *prev;  /* the loop's list of handles */
     saros_op       *first, *last; /* in flight on it, oldest first */
     saros_os_handle os;           /* set by the driver while open */
     uint8_t         state;        /* enum saros_handle_state */
-    uint8_t         listener;     /* a listener, not a stream */
+    uint8_t         sort;         /* enum saros_sort, bits; 0: a stream */
     uint8_t         busy;         /* the loop's: which directions have an op */
     uint8_t         bits;         /* the driver's */
     uint32_t        slot;         /* the driver's */
@@ -164,19 +191,25 @@ struct saros_handle {
 };
 #define SAROS_MOST_ACCEPTS 16
 
-/* X(option, name): what can be set on an open handle. The first ones are for TCP. Where a handle has no such thing the op
- * ends with SAROS_EOPNOTSUPP, where the system has none with SAROS_ENOSYS. */
-#define SAROS_OPTIONS(X)                                                                                           \
-    X(NODELAY, "nodelay")                       /* 0, 1: sends small segments at once; is on */                    \
-    X(KEEPALIVE, "keepalive")                   /* 0, 1: asks a silent peer whether it lives, … */               \
-    X(KEEPALIVE_IDLE, "keepalive_idle")         /* … after so many seconds of silence, … */                    \
-    X(KEEPALIVE_INTERVAL, "keepalive_interval") /* … again after so many, … */                                 \
-    X(KEEPALIVE_COUNT, "keepalive_count")       /* … and gives it up after so many unanswered ones */            \
-    X(LINGER, "linger")           /* seconds: how long a close goes on sending what it has; 0: it resets; below: \
-                                                   the system's way */ \
-    X(SEND_BUFFER, "send_buffer") /* bytes; the system makes of it what it likes */                                \
-    X(RECEIVE_BUFFER, "receive_buffer") /* the same */                                                             \
-    X(TTL, "ttl")                       /* hops, 1 to 255 */
+/* X(option, name): what can be set on an open handle. The first ones are for TCP, the last ones for datagrams. Where a
+ * handle has no such thing the op ends with SAROS_EOPNOTSUPP, where the system has none with SAROS_ENOSYS. */
+#define SAROS_OPTIONS(X)                                                                                            \
+    X(NODELAY, "nodelay")                       /* 0, 1: sends small segments at once; is on */                     \
+    X(KEEPALIVE, "keepalive")                   /* 0, 1: asks a silent peer whether it lives, … */                \
+    X(KEEPALIVE_IDLE, "keepalive_idle")         /* … after so many seconds of silence, … */                     \
+    X(KEEPALIVE_INTERVAL, "keepalive_interval") /* … again after so many, … */                                  \
+    X(KEEPALIVE_COUNT, "keepalive_count")       /* … and gives it up after so many unanswered ones */             \
+    X(LINGER, "linger")           /* seconds for which a close goes on sending; 0: it resets; below: as is usual */ \
+    X(SEND_BUFFER, "send_buffer") /* bytes; the system makes of it what it likes */                                 \
+    X(RECEIVE_BUFFER, "receive_buffer") /* the same */                                                              \
+    X(TTL, "ttl")                       /* hops, 1 to 255 */                                                        \
+    X(BROADCAST, "broadcast")           /* 0, 1: may send to all at once */                                         \
+    X(MULTICAST_TTL, "multicast_ttl")   /* hops of what goes to groups, 0 to 255; is 1 */                           \
+    X(MULTICAST_LOOP, "multicast_loop") /* 0, 1: what it sends to groups comes back to this machine too; is on */   \
+    X(MULTICAST_INTERFACE, "multicast_interface") /* through: where it goes out */                                  \
+    X(JOIN, "join")                               /* address, through: receives what is sent to this group */       \
+    X(LEAVE, "leave")                             /* the same: does so no more */                                   \
+    X(PEER, "peer") /* address: has to do with that one alone; of no family: with all again */
 
 enum saros_option {
 #define SAROS_OPTION_WHICH(option, name) SAROS_OPTION_##option,
@@ -189,6 +222,9 @@ enum saros_option {
 struct saros_setting {
     int option; /* enum saros_option */
     int value;
+    /* Those that are about addresses can be set only. A network interface is named by the IPv4 address that it has, or as the
+     * scope of an IPv6 one; of no family: the system chooses. */
+    saros_address address, through;
 };
 
 /* Starts an op (any kind but WAIT and TIMER). Cannot fail: a failure is told like any result. */

@@ -10,6 +10,7 @@
 int conform_opening(void);  /* connect, listen, accept, names */
 int conform_options(void);  /* what is set on sockets, and where they are bound */
 int conform_streams(void);  /* what is sent is received */
+int conform_datagrams(void); /* what goes by itself: whole, or not at all */
 int conform_ending(void);   /* the peer ends, or resets */
 int conform_stopping(void); /* cancel, close, and callbacks that do so */
 int conform_hostile(void);  /* limits, and descriptors closed behind our back; nothing spins */

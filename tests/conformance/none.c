@@ -6,6 +6,7 @@ static void what_needs_a_descriptor_is_answered_with_enosys(void **state) {
     world           *w = *state;
     for (int i = 0; i < 3; i++)
         for (int kind = SAROS_OP_CONNECT; kind <= SAROS_OP_PAIR; kind++) {
+            if (kind == SAROS_OP_DATAGRAM && families[i] == SAROS_UNIX) continue; /* nobody has these */
             saros_handle  handle = {0}, other = {0};
             saros_address address = {.family = (uint8_t)families[i], .port = 1};
             told          op = {0};

@@ -75,7 +75,7 @@ static void every_fault_has_a_name_and_says_what_it_does(void **state) {
         assert_int_equal(saros_sim_happened(w->loop, fault.name), 0);
         known++;
     }
-    assert_int_equal(known, 12);
+    assert_int_equal(known, 15);
     assert_result(saros_sim_happened(w->loop, "chaos"), SAROS_EINVAL);
 }
 

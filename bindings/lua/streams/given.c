@@ -11,7 +11,7 @@ int saros_stream_adopt(lua_State *L, saros_rt *rt, saros_os_handle fd, size_t li
     if (op.result < 0) {
         saros_stream_unlink(stream);
         lua_pop(L, 1);
-    } else if (stream->handle.listener) {
+    } else if (stream->handle.sort & SAROS_LISTENS) {
         saros_push_meta(L, SAROS_T_LISTENER);
         lua_setmetatable(L, -2);
     }
