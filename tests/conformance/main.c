@@ -22,7 +22,7 @@ int main(int count, char **arguments) {
     world_driver = arguments[1];
     world_faults = arguments[2]; /* or the NULL behind the last */
     if (driver_is("none")) return conform_none() + conform_timing();
-    int failed = conform_opening() + conform_options() + conform_streams() + conform_datagrams() + conform_ending() +
-                 conform_stopping() + conform_given() + conform_ready() + conform_timing();
+    int failed = conform_opening() + conform_options() + conform_streams() + conform_datagrams() + conform_many() +
+                 conform_ending() + conform_stopping() + conform_given() + conform_ready() + conform_timing();
     return driver_is("sim") ? failed : failed + conform_hostile(); /* hostile to descriptors, and it has none */
 }
