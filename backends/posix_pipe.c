@@ -105,7 +105,9 @@ int saros_try_ready(int fd, unsigned wanted) {
     while (poll(&one, 1, 0) < 0)
         if (errno != EINTR) return failed();
     if (one.revents & POLLNVAL) return SAROS_EBADF;
-    unsigned ready = (one.revents & POLLIN ? SAROS_READABLE : 0) | (one.revents & POLLOUT ? SAROS_WRITABLE : 0);
+    unsigned ready = 0;
+    if (one.revents & POLLIN) ready |= SAROS_READABLE;
+    if (one.revents & POLLOUT) ready |= SAROS_WRITABLE;
     if (one.revents & (POLLERR | POLLHUP)) ready = wanted;
     return ready != 0 || wanted == 0 ? (int)(ready & wanted) : SAROS_EAGAIN;
 }

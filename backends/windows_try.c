@@ -177,7 +177,9 @@ int saros_try_ready(saros_os_handle fd, unsigned wanted) {
     if (wanted & SAROS_READABLE) one.events |= POLLRDNORM;
     if (wanted & SAROS_WRITABLE) one.events |= POLLWRNORM;
     if (WSAPoll(&one, 1, 0) == SOCKET_ERROR) return failed();
-    unsigned ready = (one.revents & POLLRDNORM ? SAROS_READABLE : 0) | (one.revents & POLLWRNORM ? SAROS_WRITABLE : 0);
+    unsigned ready = 0;
+    if (one.revents & POLLRDNORM) ready |= SAROS_READABLE;
+    if (one.revents & POLLWRNORM) ready |= SAROS_WRITABLE;
     if (one.revents & (POLLERR | POLLHUP | POLLNVAL)) ready = wanted;
     return ready != 0 ? (int)(ready & wanted) : SAROS_EAGAIN;
 }

@@ -347,6 +347,33 @@ static void a_receive_from_a_pipe_can_be_cancelled_and_closed(void **state) {
     close(fds[1]);
 }
 
+static void a_terminal_is_read_by_the_line(void **state) {
+    kernel_only(*state);
+    world       *w = *state;
+    saros_handle ours = {0};
+    told         receive = {0};
+    int          master = posix_openpt(O_RDWR | O_NOCTTY);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
+        if (master >= 0) close(master);
+        world_skip(w, "no pseudo-terminals here");
+    }
+    int fd = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC); /* NOLINT: nobody else asks for a name */
+    assert_result(adopt(w, &ours, fd), 0);
+    for (int lent = 0; lent < 2; lent++) {
+        start(w, &receive, SAROS_OP_RECV, &ours, lent ? NULL : buffer, lent ? 0 : sizeof buffer);
+        assert_int_equal(write(master, "ha", 2), 2);
+        steps(w, 3);
+        assert_int_equal(receive.times, 0); /* a line is not yet whole */
+        assert_int_equal(write(master, "lf\n", 3), 3);
+        assert_int_equal(await(w, &receive), 5);
+    }
+    send_all(w, &ours, "back", 4);
+    assert_true(read(master, buffer, 100) >= 4); /* with the echo of what was typed */
+    assert_result(perform(w, SAROS_OP_SHUTDOWN, &ours, NULL, 0), SAROS_ENOTCONN);
+    close_now(w, &ours);
+    close(master);
+}
+
 /* ---- what nobody can wait for ----------------------------------------------------------------------------------- */
 
 static void what_cannot_be_a_stream_is_refused_and_stays_the_callers(void **state) {
@@ -380,7 +407,7 @@ static void what_cannot_be_a_stream_is_refused_and_stays_the_callers(void **stat
         WORLD_TEST(a_write_to_a_pipe_waits_for_room_and_hears_that_its_reader_left),                               \
         WORLD_TEST(a_sigpipe_that_is_pending_already_is_left_alone), WORLD_TEST(the_end_of_sending_closes_a_pipe), \
         WORLD_TEST(an_end_of_a_pipe_goes_one_way_and_has_no_name),                                                 \
-        WORLD_TEST(a_receive_from_a_pipe_can_be_cancelled_and_closed),                                             \
+        WORLD_TEST(a_receive_from_a_pipe_can_be_cancelled_and_closed), WORLD_TEST(a_terminal_is_read_by_the_line), \
         WORLD_TEST(what_cannot_be_a_stream_is_refused_and_stays_the_callers),
 
 #endif

@@ -77,9 +77,9 @@ static void polled(saros_loop *loop, saros_op *op, int64_t result) {
     watched *self = (watched *)((char *)op - offsetof(watched, poll));
     (void)loop;
     if (self->removed) return;
-    int events =
-        result < 0 ? CURL_CSELECT_ERR
-                   : (result & SAROS_READABLE ? CURL_CSELECT_IN : 0) | (result & SAROS_WRITABLE ? CURL_CSELECT_OUT : 0);
+    int events = result < 0 ? CURL_CSELECT_ERR : 0;
+    if (result > 0 && (result & SAROS_READABLE)) events |= CURL_CSELECT_IN;
+    if (result > 0 && (result & SAROS_WRITABLE)) events |= CURL_CSELECT_OUT;
     if (result != SAROS_ECANCELED) act(self->of, self->fd, events); /* that was a change of what is wanted */
     poll_again(self);
 }
@@ -132,7 +132,9 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *p
     }
     if (w == NULL) w = watch(self, fd);
     if (w == NULL) return -1;
-    w->wanted = (what & CURL_POLL_IN ? SAROS_READABLE : 0) | (what & CURL_POLL_OUT ? SAROS_WRITABLE : 0);
+    w->wanted = 0;
+    if (what & CURL_POLL_IN) w->wanted |= SAROS_READABLE;
+    if (what & CURL_POLL_OUT) w->wanted |= SAROS_WRITABLE;
     if (w->poll.state == SAROS_IDLE) poll_again(w);
     else if (w->poll.size != w->wanted) saros_cancel(self->loop, &w->poll); /* polled starts it anew */
     return 0;
@@ -167,13 +169,14 @@ static int on_time(CURLM *curl, long milliseconds, void *user) {
 static void loop_closes(saros_guest *guest, saros_loop *loop) {
     multi *self = (multi *)guest;
     curl_multi_cleanup(self->curl);
-    while (self->sockets != NULL) {
-        watched *w = self->sockets;
+    for (watched *w = self->sockets, *next; w != NULL; w = next) {
+        next = w->next;
         if (!w->removed) unwatch(w);
         saros_abandon(loop, &w->poll);
         saros_abandon(loop, &w->close);
-        forget(w);
+        free(w);
     }
+    self->sockets = NULL;
     saros_abandon(loop, &self->timer);
     self->loop = NULL;
 }

@@ -42,8 +42,10 @@ static int number(lua_State *L, int fd) {
 
 /* open(path) -> one for reading and, where that may be, writing */
 static int open_file(lua_State *L) {
-    int fd = open(luaL_checkstring(L, 1), O_RDWR | O_CLOEXEC | O_NOCTTY);
-    return number(L, fd >= 0 ? fd : open(lua_tostring(L, 1), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+    const char *path = luaL_checkstring(L, 1);
+    int         fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    return number(L, fd);
 }
 
 /* copy(fd[, lowest]) -> another number of it */
