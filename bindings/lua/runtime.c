@@ -243,6 +243,7 @@ static const char *const lazy[][2] = {{"serve", "serve"},
                                       {"_socket_select", "socket_select"},
                                       {"_socket_dns", "socket_dns"},
                                       {"signal", "signal"},
+                                      {"fs", "fs"},
                                       {"process", "process"},
                                       {"tls", "tls"},
                                       {NULL, NULL}};
@@ -257,6 +258,7 @@ static const struct {
               {"thread_channel", saros_open_threads},
               {"open", saros_open_files},
               {"_fs_temporary", saros_open_files},
+              {"_fs", saros_open_fs},
               {"_tls", saros_open_tls}};
 
 static const char *const channels[] = {"stdin", "stdout", "stderr"};

@@ -342,6 +342,7 @@ void saros_open_net(lua_State *L);
 void saros_open_names(lua_State *L);
 void saros_open_ready(lua_State *L);
 void saros_open_files(lua_State *L);
+void saros_open_fs(lua_State *L);
 void saros_open_signal(lua_State *L);
 void saros_open_process(lua_State *L);
 void saros_open_tls(lua_State *L);

@@ -88,6 +88,10 @@ describe("the stub for editors", function()
       assert.are.equal("", compare(public(saros.signal), found.classes["saros.signallib"]))
    end)
 
+   it("has the functions of saros.fs, and no other", function()
+      assert.are.equal("", compare(public(saros.fs), found.classes["saros.fslib"]))
+   end)
+
    it("has the functions of saros.process, and no other", function()
       assert.are.equal("", compare(public(saros.process), found.classes["saros.processlib"]))
    end)

@@ -7,6 +7,7 @@
 
 ---@class saroslib
 ---@field _VERSION string the version, as "0.1.0"
+---@field fs saros.fslib
 ---@field signal saros.signallib
 ---@field stdin saros.stream
 ---@field stdout saros.stream
@@ -996,6 +997,193 @@ function ThreadReceiver:clone() end
 ---Closes this end; when all receivers are closed sends fail.
 ---@return true
 function ThreadReceiver:close() end
+
+-- ---- the file system -----------------------------------------------------------------------------------------------
+
+---@class saros.fslib
+local fs = {}
+
+---@class saros.fs_status
+---@field kind "file"|"directory"|"link"|"fifo"|"socket"|"char"|"block"|"unknown"
+---@field size integer
+---@field mode integer the permissions
+---@field user integer
+---@field group integer
+---@field device integer
+---@field inode integer
+---@field links integer
+---@field accessed number
+---@field modified number
+---@field changed number
+---@field created number
+
+---A watcher: `for what, name in watcher do … end`.
+---@class saros.watcher
+local Watcher = {}
+
+---What a file is, behind a link.
+---@async
+---@param path string
+---@return saros.fs_status?
+---@return string? message
+---@return string? code
+function fs.stat(path) end
+
+---What a file is, or a link itself.
+---@async
+---@param path string
+---@return saros.fs_status?
+---@return string? message
+---@return string? code
+function fs.lstat(path) end
+
+---Is there something of that name?
+---@async
+---@param path string
+---@return boolean?
+---@return string? message
+---@return string? code
+function fs.exists(path) end
+
+---The names in a folder, in order, and the kind of each.
+---@async
+---@param folder string
+---@return string[]?
+---@return table<string, string>|string kinds or the message
+---@return string? code
+function fs.list(folder) end
+
+---All that is in a folder and its folders.
+---@param folder string
+---@param options? {depth?: integer, on_error?: fun(path: string, message: string, code: string)}
+---@return fun(): string, string
+function fs.walk(folder, options) end
+
+---Makes a folder.
+---@async
+---@param path string
+---@param options? {parents?: boolean, mode?: integer}
+---@return boolean?
+---@return string? message
+---@return string? code
+function fs.mkdir(path, options) end
+
+---Removes a file, a link or an empty folder; or all that is in it too.
+---@async
+---@param path string
+---@param options? {recursive?: boolean}
+---@return boolean?
+---@return string? message
+---@return string? code
+function fs.remove(path, options) end
+
+---Gives it another name; what has that name is replaced.
+---@async
+---@param from string
+---@param to string
+---@return boolean?
+---@return string? message
+---@return string? code
+function fs.rename(from, to) end
+
+---Copies a file.
+---@async
+---@param from string
+---@param to string
+---@param options? {exclusive?: boolean}
+---@return boolean?
+---@return string? message
+---@return string? code
+function fs.copy(from, to, options) end
+
+---Gives a file a second name.
+---@async
+---@param from string
+---@param to string
+---@return boolean?
+---@return string? message
+---@return string? code
+function fs.link(from, to) end
+
+---Makes a symbolic link.
+---@async
+---@param target string
+---@param path string
+---@return boolean?
+---@return string? message
+---@return string? code
+function fs.symlink(target, path) end
+
+---Where a link leads.
+---@async
+---@param path string
+---@return string?
+---@return string? message
+---@return string? code
+function fs.readlink(path) end
+
+---The path without links and dots.
+---@async
+---@param path string
+---@return string?
+---@return string? message
+---@return string? code
+function fs.realpath(path) end
+
+---Sets the permissions.
+---@async
+---@param path string
+---@param mode integer
+---@return boolean?
+---@return string? message
+---@return string? code
+function fs.chmod(path, mode) end
+
+---Sets the times, in seconds.
+---@async
+---@param path string
+---@param accessed number
+---@param modified number
+---@return boolean?
+---@return string? message
+---@return string? code
+function fs.utime(path, accessed, modified) end
+
+---A new file of nobody else's.
+---@async
+---@param options? {dir?: string, prefix?: string}
+---@return saros.file?
+---@return string? message
+---@return string? code
+function fs.temp_file(options) end
+
+---A new folder of nobody else's.
+---@async
+---@param options? {dir?: string, prefix?: string}
+---@return string?
+---@return string? message
+---@return string? code
+function fs.temp_dir(options) end
+
+---Watches a file, or what is in a folder.
+---@async
+---@param path string
+---@param options? {recursive?: boolean}
+---@return saros.watcher?
+---@return string? message
+---@return string? code
+function fs.watch(path, options) end
+
+---Waits for a change: what has happened, and to which entry.
+---@async
+---@return "rename"|"change"|"overflow"|nil
+---@return string? name
+---@return string? code
+function Watcher:wait() end
+
+---Stops watching, and wakes whoever waits.
+---@return true
+function Watcher:close() end
 
 -- ---- signals -------------------------------------------------------------------------------------------------------
 

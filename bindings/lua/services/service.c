@@ -20,7 +20,9 @@ struct saros_service {
     uv_mutex_t  lock;
     saros_job  *first, *last; /* under the lock: what has come and was not seen */
     bool        closing;      /* under the lock */
-    bool        simulated;    /* there is no thread, and nothing of what is above but the library */
+    uint64_t    counted_at;   /* saros_service_count */
+    unsigned    counted;
+    bool        simulated; /* there is no thread, and nothing of what is above but the library */
 };
 
 const saros_libuv *saros_service_uv(const saros_service *service) { return &service->uv; }
@@ -35,6 +37,12 @@ void saros_job_done(saros_job *job, int error) {
     job->done = true;
     if (job->rt->world != NULL) job->op.result = error;
     else saros_post(job->rt->loop, &job->op, error); /* the loop waits for us before it closes: so it is there */
+}
+
+unsigned saros_service_count(saros_service *service, uint64_t when) {
+    if (service->counted_at != when) service->counted = 0;
+    service->counted_at = when;
+    return ++service->counted;
 }
 
 /* The next one of the list; NULL, it is empty. One that was begun already is there to be stopped, which is done under

@@ -58,7 +58,8 @@ void saros_job_leave(saros_job *job); /* it goes on, but the loop need not wait 
 const saros_libuv *saros_service_uv(const saros_service *service);
 uv_loop_t         *saros_service_loop(saros_service *service);
 void               saros_job_done(saros_job *job, int error);
-bool               saros_service_is_simulated(const saros_service *service); /* then there is no loop of libuv's */
+bool               saros_service_is_simulated(const saros_service *service);   /* then there is no loop of libuv's */
+unsigned           saros_service_count(saros_service *service, uint64_t when); /* calls so far with this `when` */
 int                saros_error_from_uv(int error); /* a number of libuv's, or of the name service */
 
 #endif

@@ -26,4 +26,6 @@ struct saros_fs_job {
 /* What remains to be filled in are the two functions. */
 void saros_fs_prepare(saros_fs_job *self);
 
+void saros_open_fs_watch(lua_State *L); /* watch.c: into the table on top */
+
 #endif

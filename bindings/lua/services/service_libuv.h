@@ -16,7 +16,9 @@
     X(poll_init) X(poll_start) /* processes */                                                        \
     /* files */                                                                                       \
     X(buf_init) X(fs_req_cleanup) X(fs_open) X(fs_close) X(fs_read) X(fs_write) X(fs_fstat) X(fs_fsync) \
-    X(fs_mkstemp)
+    X(fs_mkstemp) X(fs_stat) X(fs_lstat) X(fs_scandir) X(fs_scandir_next) X(fs_mkdir) X(fs_rmdir)       \
+    X(fs_unlink) X(fs_rename) X(fs_copyfile) X(fs_chmod) X(fs_symlink) X(fs_link) X(fs_readlink)        \
+    X(fs_realpath) X(fs_utime) X(fs_mkdtemp) X(fs_event_init) X(fs_event_start) X(now)
 // clang-format on
 
 typedef struct saros_libuv {

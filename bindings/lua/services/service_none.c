@@ -30,6 +30,21 @@ bool saros_push_stdin_file(lua_State *L, saros_rt *rt) {
     return false;
 }
 
+/* Whatever is asked of saros.fs. */
+static int fs_index(lua_State *L) {
+    lua_pushcfunction(L, no_files);
+    return 1;
+}
+
+void saros_open_fs(lua_State *L) {
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_pushcfunction(L, fs_index);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    lua_setfield(L, -2, "_fs");
+}
+
 void saros_files_forget(saros_task *task) { (void)task; }
 
 bool saros_file_is_open(const saros_file *file) {
