@@ -5,7 +5,6 @@
  * on at once, and what was begun is done all the same. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "bindings/lua/services/service_fs.h"
 
@@ -118,25 +117,6 @@ static bool after(const saros_libuv *uv, saros_fs_job *job, ssize_t result) {
 
 /* ---- what it gives ---------------------------------------------------------------------------------------------- */
 
-static const char *kind_of(unsigned mode) {
-    switch (mode & S_IFMT) {
-    case S_IFREG: return "file";
-    case S_IFDIR: return "directory";
-    case S_IFCHR: return "char";
-#ifdef S_IFLNK
-    case S_IFLNK: return "link";
-#endif
-#ifdef S_IFSOCK
-    case S_IFSOCK: return "socket";
-#endif
-#ifdef S_IFBLK
-    case S_IFBLK: return "block";
-#endif
-    case S_IFIFO: return "fifo";
-    default: return "unknown";
-    }
-}
-
 static void set_integer(lua_State *L, const char *name, uint64_t value) {
     lua_pushinteger(L, (lua_Integer)value);
     lua_setfield(L, -2, name);
@@ -149,7 +129,7 @@ static void set_time(lua_State *L, const char *name, const uv_timespec_t *time) 
 
 static void push_status(lua_State *L, const uv_stat_t *status) {
     lua_createtable(L, 0, 13);
-    lua_pushstring(L, kind_of((unsigned)status->st_mode));
+    lua_pushstring(L, saros_fs_kind((unsigned)status->st_mode));
     lua_setfield(L, -2, "kind");
     set_integer(L, "size", status->st_size);
     set_integer(L, "mode", status->st_mode & 07777);

@@ -2,6 +2,8 @@
  *
  * Libuv gives them to its pool of threads (UV_THREADPOOL_SIZE, 4), which the whole process shares; it lets slow lookups of
  * names have half of them at most. Promises: a call that was not begun is not made any more once nobody waits for it. */
+#include <sys/stat.h>
+
 #include "bindings/lua/services/service_fs.h"
 
 /* One call has ended. True: there is no more to be done. */
@@ -51,4 +53,23 @@ void saros_fs_prepare(saros_fs_job *self) {
     self->job.begin = begin;
     self->job.stop = stop;
     self->job.simulated = true;
+}
+
+const char *saros_fs_kind(unsigned mode) {
+    switch (mode & S_IFMT) {
+    case S_IFREG: return "file";
+    case S_IFDIR: return "directory";
+    case S_IFCHR: return "char";
+#ifdef S_IFLNK
+    case S_IFLNK: return "link";
+#endif
+#ifdef S_IFSOCK
+    case S_IFSOCK: return "socket";
+#endif
+#ifdef S_IFBLK
+    case S_IFBLK: return "block";
+#endif
+    case S_IFIFO: return "fifo";
+    default: return "unknown";
+    }
 }

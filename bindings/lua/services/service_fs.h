@@ -26,6 +26,8 @@ struct saros_fs_job {
 /* What remains to be filled in are the two functions. */
 void saros_fs_prepare(saros_fs_job *self);
 
+const char *saros_fs_kind(unsigned mode); /* of a status: "file", "directory", … */
+
 void saros_open_fs_watch(lua_State *L); /* watch.c: into the table on top */
 
 #endif
