@@ -234,6 +234,14 @@ describe("saros.socket: connect", function()
       server:close()
    end)
 
+   it("from any address is as without one, and from a certain one is refused, not forgotten", function()
+      local server = assert(socket.bind("127.0.0.1", 0))
+      local client = assert(socket.connect("127.0.0.1", port_of(server), "*", 0))
+      local peer = server:accept()
+      assert.are.same({nil, "Operation not supported"}, {socket.connect("127.0.0.1", port_of(server), "127.0.0.1", 0)})
+      for _, one in ipairs{client, peer, server} do one:close() end
+   end)
+
    it("refuses ports that are none, and names that are too long, by LuaSocket's words", function()
       local client = socket.tcp()
       for _, port in ipairs{-1, 65536, 80.5, "80 ", "", "a\0b", "1e3"} do

@@ -22,7 +22,7 @@ return function(kind, places)
       for _, at in ipairs(list or {}) do
          local listener, message, code = saros.listen(at.address)
          if listener then
-            self.listener, self.family, self.closed = listener, at.family, nil
+            self.listener, self.bound, self.family, self.closed = listener, at.address, at.family, nil
             return 1.0
          end
          failed = base.text(message, code)
@@ -67,6 +67,15 @@ return function(kind, places)
       return nil, "timeout"
    end
 
+   -- A master that was bound and is to connect gives its port up. Nothing, or an error where it had to be that one.
+   local function release_bound(self)
+      local bound = self.bound
+      self.listener:close()
+      self.listener, self.bound = nil, nil
+      local any = bound.port == 0 and (bound.host == "0.0.0.0" or bound.host == "::")
+      return not any and "Operation not supported" or nil
+   end
+
    function methods.connect(self, ...)
       check_any(self, "connect")
       local list, failed = places(self, "connect", ...)
@@ -74,6 +83,8 @@ return function(kind, places)
       local late = self.pending and base.connected(self)
       if self.stream or getmetatable(self) == class.server then return nil, "already connected" end
       if late then return nil, late end
+      local refused = self.listener and release_bound(self)
+      if refused then return nil, refused end
       setmetatable(self, class.client)
       self.closed, self.over = nil, nil
       for _, at in ipairs(list or {}) do
