@@ -132,7 +132,6 @@ local function patience(self, began)
    local left = total < 0 and block - passed or block < 0 and total - passed or math.min(block, total - passed)
    return math.max(left, LOOK)
 end
-base.patience = patience
 
 -- fn(...) within what the call may take. A time-out of ours and one of the kernel's look the same, as in LuaSocket.
 function base.within(self, began, fn, ...)
@@ -350,11 +349,18 @@ function base.take_stream(self)
    return stream, left
 end
 
+-- A connect that was to end and has won all the same.
+local function forget(task)
+   local stream = not task:cancelled() and task:result()
+   if stream then stream:close() end
+end
+
 function base.close(self)
    local stream, pending = self.stream, self.pending
    self.stream, self.pending, self.over = nil, nil, nil
    self.chunk, self.at = "", 1
-   if pending and not pending:cancel() then stream = pending:result() end
+   if pending and not pending:cancel() then stream = pending:result()
+   elseif pending then pending:add_done_callback(forget) end
    if stream then stream:close() end
    return 1.0
 end
