@@ -235,6 +235,7 @@ static const char *const lazy[][2] = {{"serve", "serve"},
                                       {"_connect_name", "connect_name"},
                                       {"_options", "options"},
                                       {"socket", "socket"},
+                                      {"ssl", "ssl"},
                                       {"_socket_base", "socket_base"},
                                       {"_socket_stream", "socket_stream"},
                                       {"_socket_tcp", "socket_tcp"},
@@ -354,6 +355,8 @@ static int module_new(lua_State *L) {
     lua_setfield(L, -2, "saros.sim");
     lua_pushcfunction(L, luaopen_saros_socket);
     lua_setfield(L, -2, "saros.socket");
+    lua_pushcfunction(L, luaopen_saros_ssl);
+    lua_setfield(L, -2, "saros.ssl");
     lua_pop(L, 1);
     lua_createtable(L, 0, 1);
     saros_add(L, (const luaL_Reg[]){{"__index", load_part}, {NULL, NULL}});
@@ -368,6 +371,12 @@ int luaopen_saros(lua_State *L) {
     module_new(L);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
+    return 1;
+}
+
+int luaopen_saros_ssl(lua_State *L) {
+    luaopen_saros(L);
+    lua_getfield(L, -1, "ssl");
     return 1;
 }
 

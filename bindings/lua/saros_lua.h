@@ -78,5 +78,7 @@ SAROS_API int saros_lua_detach(lua_State *L);
 SAROS_API int luaopen_saros(lua_State *L);
 /* Its part in LuaSocket's shape, for require "saros.socket". */
 SAROS_API int luaopen_saros_socket(lua_State *L);
+/* The same in LuaSec's, for require "saros.ssl". */
+SAROS_API int luaopen_saros_ssl(lua_State *L);
 
 #endif

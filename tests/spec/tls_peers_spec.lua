@@ -59,8 +59,8 @@ describe("openssl s_client", function()
          answers:put({stream:read()})
          answers:put({stream:read()})
       end, {tls = {cert = files.server, key = files.server_key, max_version = "1.2"}}))
-      local output = run{"sh", "-c", ("(printf 'before\\n'; sleep 0.3; printf 'R\\n'; sleep 0.3) | openssl s_client -connect %s -tls1_2 -CAfile %s 2>&1")
-         :format(server:address(), files.ca)}
+      local output = run{"sh", "-c", ("(printf 'before\\n'; sleep 0.3; printf 'R\\n'; sleep 0.3)"
+         .. "| openssl s_client -connect %s -tls1_2 -CAfile %s 2>&1"):format(server:address(), files.ca)}
       assert.are.same({"before"}, answers:get())
       assert.is_truthy(output:find("RENEGOTIATING", 1, true), output)
       assert.is_truthy(output:find("no renegotiation", 1, true), output)

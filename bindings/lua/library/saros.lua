@@ -14,6 +14,7 @@
 ---@field stderr saros.stream
 ---@field process saros.processlib
 ---@field socket saros.socketlib
+---@field ssl saros.ssllib
 ---@field tls saros.tlslib
 local saros = {}
 
@@ -777,6 +778,23 @@ function Receiver:clone() end
 function Receiver:close() end
 
 -- ---- LuaSocket's module --------------------------------------------------------------------------------------------
+
+---What `require "saros.ssl"` gives: LuaSec's module, on sockets of saros.socket.
+---@class saros.ssllib
+local ssl = {}
+
+---A context, or nil and why not.
+---@param cfg table as LuaSec's: mode, protocol, certificate, key, password, cafile, capath, verify, options, ciphers, alpn
+---@return table? context
+---@return string? message
+function ssl.newcontext(cfg) end
+
+---A connection over a connected socket, which gives its stream away; then dohandshake, send, receive and so on.
+---@param sock table a client of saros.socket
+---@param cfg table a context, or what one is made of
+---@return table? connection
+---@return string? message
+function ssl.wrap(sock, cfg) end
 
 ---What `require "saros.socket"` gives: LuaSocket's module, whose objects wait in their task.
 ---@class saros.socketlib

@@ -52,6 +52,8 @@ local function wire(what, list)
    return table.concat(parts)
 end
 
+function tls._wire(list) return wire("wrap", list) end
+
 local function version(what, options, key, otherwise)
    local name = options[key]
    if not name then return otherwise end

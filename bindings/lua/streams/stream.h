@@ -18,6 +18,8 @@ struct saros_layer {
     /* As saros_submit_now(&task->op), which is a SEND or a SHUTDOWN: true: done, with task->op.result; false: it will be
      * told. Takes as many of the bytes as it likes; they are its own from now on. */
     bool (*send)(saros_stream *stream, saros_task *task);
+    /* Of the bytes that were taken last, those of a write that has not been told: they go out whatever becomes of it. */
+    size_t (*taken)(const saros_stream *stream);
     const char *(*why)(const saros_stream *stream, int code); /* the error in words */
     void (*closing)(saros_stream *stream);                    /* its close begins: wakes who waits for the layer */
     void (*free)(saros_layer *layer, saros_loop *loop);       /* nothing of it may fly any more */

@@ -155,7 +155,9 @@ static int method_flush(lua_State *L) {
 /* How many bytes of the last write that failed or was cancelled went out: an error that is raised has no room for it. For
  * who asks before anybody else runs. */
 static int method_cut(lua_State *L) {
-    lua_pushinteger(L, (lua_Integer)saros_check_stream(L)->cut);
+    const saros_stream *stream = saros_check_stream(L);
+    size_t              taken = stream->layer != NULL ? stream->layer->taken(stream) : 0;
+    lua_pushinteger(L, (lua_Integer)(stream->cut + taken));
     return 1;
 }
 

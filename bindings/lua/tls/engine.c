@@ -172,6 +172,7 @@ static int64_t encrypt(saros_tls *tls, const saros_op *op) {
 static bool send(saros_stream *stream, saros_task *task) {
     saros_tls *tls = saros_tls_of(stream);
     if (!tls->established && tls->error == 0) tls->error = SAROS_ETLS;
+    tls->taken = 0;
     if (tls->error < 0) return answered(task, tls->error);
     if (tls->half || tls->half_wanted) return answered(task, task->op.kind == SAROS_OP_SEND ? SAROS_EPIPE : 0);
     int64_t taken = 0;
@@ -223,6 +224,8 @@ static void received(saros_stream *stream, int64_t result) {
     }
 }
 
+static size_t taken(const saros_stream *stream) { return saros_tls_of(stream)->taken; }
+
 static const char *why(const saros_stream *stream, int code) {
     const saros_tls *tls = saros_tls_of(stream);
     return code == SAROS_ETLS && tls->why != NULL ? tls->why : saros_error_text(code);
@@ -252,7 +255,7 @@ static void free_tls(saros_layer *layer, saros_loop *loop) {
 }
 
 static const saros_layer functions = {
-    .received = received, .send = send, .why = why, .closing = closing, .free = free_tls};
+    .received = received, .send = send, .taken = taken, .why = why, .closing = closing, .free = free_tls};
 
 saros_tls *saros_tls_of(const saros_stream *stream) {
     saros_layer *layer = stream->layer;
