@@ -265,6 +265,9 @@ local function figure_jobs(figure)
    if figure.bare then
       add("bare Lua", script_command(settings.lua, figure.bare))
    end
+   if figure.native then
+      add("bare Lua", {settings.tools .. "/bench_" .. figure.native})
+   end
    if figure.ours then
       add("saros", script_command(settings.saros, figure.ours, driver))
    end

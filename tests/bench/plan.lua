@@ -16,7 +16,7 @@ plan.goal_driver = "epoll"
 
 -- part is the word for --only; ours and bare are scripts with their arguments; each name in names is a
 -- figure that the script prints, goals are theirs, ratio is a goal for the first divided by bare Lua's. With wall the
--- script's whole run is timed. peer: what the programs in peers/ are asked for; not_in: who cannot, or not in a minute.
+-- script's whole run is timed. native: a program in C in place of bare Lua. peer: what the programs in peers/ are asked for; not_in: who cannot, or not in a minute.
 plan.figures = {
    {
       part = "switch", names = {"switch, 1 task, ns"}, goals = {200},
@@ -65,6 +65,11 @@ plan.figures = {
       ours = {"file.lua"}, bare = {"file.lua"},
    },
    {
+      part = "children", ratio = 1.3,
+      names = {"1,000 children with a pipe, ms (not bare Lua, but libuv in C)"},
+      ours = {"children.lua"}, native = "children",
+   },
+   {
       part = "start", names = {"start of hello, ms"}, goals = {1.5}, wall = true,
       ours = {"start.lua"}, bare = {"start.lua"},
    },
@@ -80,6 +85,6 @@ plan.peers = {
 }
 plan.peer_rounds = 3 -- they are slower, and nobody decides anything by their third digit
 
-plan.parts = {"echo", "switch", "spawn", "queue", "timers", "memory", "calls", "file", "start"}
+plan.parts = {"echo", "switch", "spawn", "queue", "timers", "memory", "calls", "file", "children", "start"}
 
 return plan

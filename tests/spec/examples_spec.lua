@@ -159,6 +159,39 @@ describe("examples: futures and tasks", function()
    end)
 end)
 
+describe("examples: processes", function()
+   local it = (windows or not reaches_others) and pending or it
+
+   it("supervise begins programs again, later and later; anew at SIGHUP; and ends them at SIGTERM", function()
+      local saros = require "saros"
+      local steady = "sh -c \"trap 'echo asked; exit 7' TERM; echo ready; while :; do sleep 0.01; done\""
+      local p <close> = assert(saros.process.spawn({host, example("supervise"), "sleep 0.01", steady, stdout = "pipe",
+         stderr = "stdout"}))
+      local said = {}
+      local function until_said(pattern, times)
+         saros.timeout(10, function()
+            while times > 0 do
+               said[#said + 1] = assert(p.stdout:read(), table.concat(said, "\n"))
+               if said[#said]:find(pattern) then times = times - 1 end
+            end
+         end)
+         assert.are.equal(0, times, table.concat(said, "\n"))
+      end
+      until_said("^ready$", 1)
+      until_said("^sleep 0.01: again in 0.2 s$", 1)
+      p:kill("SIGHUP")
+      until_said("^got SIGHUP$", 1)
+      until_said("^asked$", 1)
+      until_said("exit 7$", 1)
+      until_said("^ready$", 1)
+      p:kill("SIGTERM")
+      until_said("^got SIGTERM$", 1)
+      until_said("^asked$", 1)
+      assert.are.same({"exit", 0}, {p:wait()})
+      assert.is_nil(p.stdout:read("a"):find("again", 1, true))
+   end)
+end)
+
 describe("examples: threads", function()
    local it = driver:match("^sim") and pending or it -- there are no threads in a simulated world
 

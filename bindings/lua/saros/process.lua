@@ -1,8 +1,8 @@
 -- process.lua: saros.process: child processes.
 --
--- Stands on services/service_process.c. Owns the streams of a process: closing the process closes them. Promises: bad
--- arguments raise before anything is begun; whoever is cancelled, or fails, on the way leaves neither process nor stream;
--- run feeds and drains all at once, so that nobody waits for a pipe that is full.
+-- Stands on services/service_process.c. Owns the streams of a process: closing the process closes them. Promises:
+-- bad arguments raise before anything is begun; whoever is cancelled, or fails, on the way leaves neither process nor
+-- stream; run feeds and drains all at once, so that nobody waits for a pipe that is full.
 local saros = ...
 
 local CHANNELS <const> = {"stdin", "stdout", "stderr"}
@@ -17,7 +17,7 @@ Process.__index = Process
 Process.__name = "saros.process"
 Process.__metatable = false
 
--- ---- arguments: what is wrong with them, or nothing ------------------------------------------------------------------
+-- ---- arguments: what is wrong with them, or nothing ---------------------------------------------------------------
 
 local function text_problem(name, value)
    if type(value) ~= "string" and type(value) ~= "number" then
