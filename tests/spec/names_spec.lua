@@ -125,3 +125,67 @@ describe("connecting to a name", function()
       end
    end)
 end)
+
+-- The system's names in a simulated world, where time is as it is told.
+describe("connecting to a name, in virtual time,", function()
+   local function with_world(fn)
+      local loop <close> = saros.loop({driver = "sim", seed = 7})
+      loop:run(function()
+         local sim = saros.sim
+         local dead4, dead6 = sim.host("dead")
+         local live4, live6 = sim.host("live")
+         local server <close> = sim.on("live", saros.serve, "*:80", function(stream) stream:write("hello\n") end)
+         sim.cut("localhost", "dead")
+         fn({host = dead6, family = "inet6", port = 80}, {host = live4, family = "inet", port = 80},
+            {host = live6, family = "inet6", port = 80}, {host = dead4, family = "inet", port = 80})
+         assert.is_truthy(server)
+      end)
+   end
+
+   local function connect(...)
+      local list, began = {...}, saros.now()
+      local tasks, pending_before, streams_before = #saros.all_tasks(), saros._pending()
+      local stream <close> = with_addresses(list, function() return assert(saros._connect_name("example.test:80")) end)
+      local took = saros.now() - began
+      assert.are.equal("hello", stream:read())
+      assert.are.equal(tasks, #saros.all_tasks()) -- the loser is no orphan
+      kit.turns(3)
+      local pending_now, streams_now = saros._pending()
+      assert.is_true(pending_now <= pending_before and streams_now <= streams_before + 2) -- both ends of the winner's
+      return took, stream:peer_address()
+   end
+
+   it("gives a black hole a quarter of a second before the next address is tried", function()
+      with_world(function(dead6, live4)
+         local took, peer = connect(dead6, live4)
+         assert.is_true(took >= 0.25 and took < 0.26, took)
+         assert.are.equal(live4.host .. ":80", peer)
+      end)
+   end)
+
+   it("tries the other family second, whatever the order of the rest", function()
+      with_world(function(dead6, live4, live6)
+         local took, peer = connect(dead6, live6, live4)
+         assert.is_true(took >= 0.25 and took < 0.26, took)
+         assert.are.equal(live4.host .. ":80", peer)
+      end)
+   end)
+
+   it("does not wait for the second where the first answers", function()
+      with_world(function(dead6, live4)
+         local took, peer = connect(live4, dead6)
+         assert.is_true(took < 0.01, took)
+         assert.are.equal(live4.host .. ":80", peer)
+      end)
+   end)
+end)
+
+describe("listening by name", function()
+   it_asks("takes localhost, and of other names says what to do", function()
+      local listener <close> = assert(saros.listen("localhost:0"))
+      assert.is_truthy(listener:address():match("^127%.0%.0%.1:%d+$"))
+      local nothing, message, code = saros.listen("example.test:0")
+      assert.are.same({nil, "listen example.test:0: a numeric address expected; saros.resolve looks names up", "ENOSYS"},
+         {nothing, message, code})
+   end)
+end)
