@@ -156,14 +156,19 @@ local function echo_jobs(shape)
          end,
       }
    end
-   add("raw epoll", nil, {settings.tools .. "/bench_raw_epoll"})
+   local script, certificate, key = "/echo.lua", nil, nil
+   if shape.tls then
+      script, certificate, key = "/echo_tls.lua", table.unpack(shape.certificate)
+   end
+   add(shape.tls and "raw OpenSSL" or "raw epoll", nil,
+      {settings.tools .. (shape.tls and "/bench_raw_tls" or "/bench_raw_epoll"), certificate, key})
    for _, driver in ipairs(settings.drivers) do
-      add("saros " .. driver, driver, {settings.saros, "--driver", driver, here .. "/echo.lua"})
+      add("saros " .. driver, driver, {settings.saros, "--driver", driver, here .. script, certificate, key})
       if settings.baseline then
-         add("baseline " .. driver, driver, {settings.baseline, "--driver", driver, here .. "/echo.lua"}, true)
+         add("baseline " .. driver, driver, {settings.baseline, "--driver", driver, here .. script, certificate, key}, true)
       end
    end
-   for _, peer in ipairs(settings.peers) do
+   for _, peer in ipairs(not shape.tls and settings.peers or {}) do
       add(peer.name, nil, peer_command(peer, {"echo"}))
       jobs[#jobs].rounds = plan.peer_rounds
    end
@@ -223,16 +228,27 @@ local function print_echo(shape, results)
    end
    local plural = shape.connections > 1 and "s" or ""
    local some = shape.active and (", %d of them active"):format(shape.active) or ""
-   print(("\nEcho, %d connection%s%s, %d bytes"):format(shape.connections, plural, some, shape.size))
+   print(("\nEcho%s, %d connection%s%s, %d bytes"):format(shape.tls and " with TLS" or "", shape.connections, plural,
+      some, shape.size))
    print(report.table(rows))
 end
 
 local function run_echo(shape)
+   if shape.tls then
+      shape.certificate = {measure.certificate()}
+      if not shape.certificate[1] then
+         progress("bench: no figures of TLS: %s", shape.certificate[2])
+         return {}
+      end
+   end
    local jobs, results = echo_jobs(shape), {}
    run_rounds(("echo %s, CPU µs/req"):format(shape.name), jobs, "cpu_us")
    count_once(jobs, shape)
    for i, job in ipairs(jobs) do
       results[i] = echo_result(shape, jobs, job)
+   end
+   for _, name in ipairs(shape.certificate or {}) do
+      os.remove(name)
    end
    if not settings.json then
       print_echo(shape, results)

@@ -8,7 +8,7 @@
  * comes back is compared. The loop never sleeps, so the server is what is measured. It owns the server from start
  * to end, has a time limit for everything, and prints one line of name=value pairs:
  * requests, seconds, cpu_ns (the server's, all its threads), least (replies on the slowest
- * connection), p50_us, p99_us, max_us. With --requests exactly so many are made, from the first on.
+ * connection), p50_us, p99_us, max_us. bench_load_tls is the same with TLS on each connection. With --requests exactly so many are made, from the first on.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,6 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "load_tls.h"
+
 enum { EVENTS = 256, SLIDE = 4096, SUB_BITS = 6, SUBS = 1 << SUB_BITS, BUCKETS = 64 * SUBS };
 
 struct options {
@@ -42,6 +44,7 @@ struct options {
 
 struct connection {
     int         fd;
+    load_link   link;
     bool        blocked; /* EPOLLOUT is asked for */
     size_t      sent, got;
     const char *message;
@@ -184,13 +187,14 @@ static void connect_all(int port) {
             fail("connect: %s", strerror(errno));
         }
         setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+        if (!link_open(&c->link, c->fd)) fail("the handshake has failed");
         interest(c, EPOLL_CTL_ADD, EPOLLIN);
     }
 }
 
 static void push(struct connection *c) {
     while (c->sent < options.size) {
-        ssize_t n = send(c->fd, c->message + c->sent, options.size - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = link_send(c->link, c->fd, c->message + c->sent, options.size - c->sent);
         if (n < 0 && errno == EAGAIN) {
             if (!c->blocked) interest(c, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
             c->blocked = true;
@@ -224,7 +228,7 @@ static void record(uint64_t latency) {
 
 static void pull(struct connection *c) {
     size_t  missing = options.size - c->got;
-    ssize_t n = recv(c->fd, received, missing + 1, MSG_DONTWAIT);
+    ssize_t n = link_recv(c->link, c->fd, received, missing + 1);
     if (n < 0) {
         if (errno == EAGAIN || errno == EINTR) return;
         fail("recv: %s", strerror(errno));
@@ -248,7 +252,10 @@ static void turn(void) {
     for (int i = 0; i < count; i++) {
         struct connection *c = events[i].data.ptr;
         if (events[i].events & EPOLLOUT) push(c);
-        if (events[i].events & ~(uint32_t)EPOLLOUT) pull(c);
+        if (events[i].events & ~(uint32_t)EPOLLOUT) {
+            do pull(c);
+            while (link_has_more(c->link));
+        }
     }
     check_interrupted();
 }

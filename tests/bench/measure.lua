@@ -54,10 +54,22 @@ end
 
 local function load_words(settings, shape, ...)
    return append({
-      settings.tools .. "/bench_load", "--connections", shape.connections, "--size", shape.size,
+      settings.tools .. (shape.tls and "/bench_load_tls" or "/bench_load"), "--connections", shape.connections, "--size", shape.size,
       "--active", shape.active or shape.connections,
       "--server-cpu", settings.cores[1], "--cpu", settings.cores[2],
    }, ...)
+end
+
+-- A certificate for servers with TLS, and its key: their names, or nil and why not.
+function measure.certificate()
+   local name = os.tmpname()
+   local made, why = measure.capture({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+      "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-out", name, "-keyout",
+      name .. ".key"})
+   if not made then
+      return nil, why
+   end
+   return name, name .. ".key"
 end
 
 -- One window of the load generator on a server of its own.

@@ -8,6 +8,8 @@ plan.shapes = {
    {name = "64x64", connections = 64, size = 64, ratio = 1.15, system_calls = 2.1},
    {name = "1000x64", connections = 1000, size = 64, ratio = 1.28},
    {name = "16of1000x64", connections = 1000, active = 16, size = 64}, -- what idle connections cost the busy ones
+   {name = "tls64x64", connections = 64, size = 64, tls = true, ratio = 1.2}, -- beside OpenSSL in C
+   {name = "tls64x16384", connections = 64, size = 16384, tls = true, ratio = 1.2},
    {name = "64x16384", connections = 64, size = 16384, ratio = 1.28},
 }
 
