@@ -87,7 +87,7 @@ describe("a TLS handshake", function()
 
    it("that is cut at any byte is an error with a name, and closes its stream", function()
       local from_server, from_client = sizes()
-      local step = kit.driver == "sim" and 1 or 31
+      local step = kit.driver == "sim" and not (kit.faults or ""):find("completion") and 1 or 31
       for cut = 0, from_server - 600, step do -- the last bytes are tickets, which a client need not see
          local client, server, _ <close> = between(cut)
          local theirs = shake(client, server)

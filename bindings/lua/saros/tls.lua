@@ -203,7 +203,9 @@ local function handshake(stream, options, context, what, whose)
    if not options.server and verify ~= VERIFY.none and not host then wrong(what, "host", "the name to verify") end
    if host then host = host:gsub("^%[(.*)%]$", "%1"):gsub("%%.*", ""):gsub("%.$", "") end
    whose = whose or stream:peer_address() or "?"
-   local done, message, code = saros.timeout(options.timeout or TIMEOUT, core.handshake, stream, context,
+   local done, message, code = stream:flush() -- what was written in plain is sent so
+   if not done then return nil, message, code end
+   done, message, code = saros.timeout(options.timeout or TIMEOUT, core.handshake, stream, context,
       options.server or false, host, verify, wire(what, options.alpn), options.session)
    if done then return done end
    if host and not whose:find(host, 1, true) then whose = ("%s (%s)"):format(host, whose) end

@@ -156,8 +156,8 @@ static int method_flush(lua_State *L) {
  * who asks before anybody else runs. */
 static int method_cut(lua_State *L) {
     const saros_stream *stream = saros_check_stream(L);
-    size_t              taken = stream->layer != NULL ? stream->layer->taken(stream) : 0;
-    lua_pushinteger(L, (lua_Integer)(stream->cut + taken));
+    size_t              out = stream->cut + (stream->layer != NULL ? stream->layer->taken(stream) : 0);
+    lua_pushinteger(L, (lua_Integer)out);
     return 1;
 }
 

@@ -136,8 +136,8 @@ static bool set_up(lua_State *L, const saros_openssl *openssl, SSL *ssl) {
     if (!server && lua_isstring(L, 4)) well = expect_host(openssl, ssl, lua_tostring(L, 4));
     const unsigned char *alpn = (const unsigned char *)lua_tolstring(L, 6, &size);
     if (well && !server && alpn != NULL) well = openssl->SSL_set_alpn_protos(ssl, alpn, (unsigned)size) == 0;
-    SSL_SESSION **session = saros_test(L, saros_state(L), 7, SAROS_T_TLS_SESSION);
-    if (well && !server && session != NULL) well = openssl->SSL_set_session(ssl, *session) == 1;
+    const saros_tls_resumable *from = saros_test(L, saros_state(L), 7, SAROS_T_TLS_SESSION);
+    if (well && !server && from != NULL) well = openssl->SSL_set_session(ssl, from->session) == 1;
     return well;
 }
 

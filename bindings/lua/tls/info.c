@@ -163,9 +163,9 @@ int saros_tls_info(lua_State *L) {
 /* ---- sessions ------------------------------------------------------------------------------------------------- */
 
 static int session_gc(lua_State *L) {
-    SSL_SESSION **session = lua_touserdata(L, 1);
-    if (*session != NULL) saros_openssl_table()->SSL_SESSION_free(*session);
-    *session = NULL;
+    saros_tls_resumable *session = lua_touserdata(L, 1);
+    if (session->session != NULL) saros_openssl_table()->SSL_SESSION_free(session->session);
+    session->session = NULL;
     return 0;
 }
 
@@ -174,8 +174,8 @@ int saros_tls_session(lua_State *L) {
     saros_stream *stream;
     saros_tls    *tls = check_tls(L, &stream);
     if (tls == NULL) return no_tls(L, stream);
-    SSL_SESSION **session = saros_new(L, saros_state(L), SAROS_T_TLS_SESSION, sizeof *session, 0);
-    *session = tls->openssl->SSL_get1_session(tls->ssl);
+    saros_tls_resumable *resumable = saros_new(L, saros_state(L), SAROS_T_TLS_SESSION, sizeof *resumable, 0);
+    resumable->session = tls->openssl->SSL_get1_session(tls->ssl);
     return 1;
 }
 

@@ -39,7 +39,7 @@
 typedef struct saros_openssl {
     void       *library;
     BIO_METHOD *method; /* how OpenSSL reads and writes through an engine of ours */
-#define SAROS_OPENSSL_FUNCTION(name) __typeof__ (&name)(name);
+#define SAROS_OPENSSL_FUNCTION(name) __typeof__ (&(name))(name);
     SAROS_OPENSSL_FUNCTIONS(SAROS_OPENSSL_FUNCTION)
 #undef SAROS_OPENSSL_FUNCTION
 } saros_openssl;

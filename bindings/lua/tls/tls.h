@@ -46,6 +46,11 @@ struct saros_tls_context {
     bool                 system; /* the system's authorities are trusted, and are not read yet */
 };
 
+/* SAROS_T_TLS_SESSION. */
+typedef struct saros_tls_resumable {
+    SSL_SESSION *session;
+} saros_tls_resumable;
+
 /* TLS on one stream. */
 typedef struct saros_tls {
     saros_layer          layer; /* first */
