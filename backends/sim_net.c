@@ -411,9 +411,9 @@ static void announce(saros_net *net, saros_socket *to, size_t size) {
 
 int64_t saros_net_send(saros_net *net, saros_socket *socket, const void *data, size_t size) {
     saros_socket *to = socket->peer;
+    if (is_near(socket) && (to == NULL || to->closed)) return SAROS_EPIPE; /* as Linux: its reset is for who receives */
     if (socket->error < 0) return saros_net_told_once(socket);
     if (socket->shut || socket->dead) return SAROS_EPIPE;
-    if (to->closed && is_near(to)) return SAROS_EPIPE;
     size_t room = WINDOW - (size_t)(to->sent - to->taken);
     if (room == 0 && !to->closed) return SAROS_EAGAIN;
     if (!saros_net_reserve(net, MOST_CUTS)) return SAROS_ENOMEM;

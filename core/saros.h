@@ -139,14 +139,15 @@ struct saros_op {
  * POLLs may wait on a handle; they take nothing away, and who else is quicker may. */
 enum saros_ready { SAROS_READABLE = 1, SAROS_WRITABLE = 2 };
 
-/* ADOPT takes a connected or listening stream socket, an end of a pipe, or a terminal. From then on it is the loop's: made
- * non-blocking and closed on exec, and closed by CLOSE. On a pipe's end NAME is SAROS_ENOTSOCK, SHUTDOWN closes an end
- * that only writes, so that its reader sees the end (SAROS_EBUSY while something waits on it; SAROS_ENOTCONN on any
- * other), and the wrong direction is SAROS_EOPNOTSUPP. What nobody can wait for (files, folders, devices) and datagram sockets are
- * SAROS_EOPNOTSUPP, what is closed SAROS_EBADF; then the descriptor is the caller's, and as it was. On Windows: sockets
- * only, SAROS_ENOTSOCK. No SIGPIPE comes of any of them.
- * BORROW takes whatever poll(2) takes (files are always ready), and changes nothing about it. Only one handle
- * of a loop may have a descriptor. CLOSE the handle before the descriptor is closed: who waits may not hear of that. */
+/* ADOPT takes a connected or listening stream socket, an end of a pipe, or a terminal. From then on it is the loop's:
+ * made non-blocking and closed on exec, and closed by CLOSE. On a pipe's end NAME is SAROS_ENOTSOCK, SHUTDOWN closes an
+ * end that only writes, so that its reader sees the end (SAROS_EBUSY while something waits on it; SAROS_ENOTCONN on any
+ * other), and the wrong direction is SAROS_EOPNOTSUPP. Datagram sockets and what nobody can wait for (files, folders,
+ * devices) are SAROS_EOPNOTSUPP, what is closed SAROS_EBADF; then the descriptor is the caller's, and as it was. On
+ * Windows: sockets only, SAROS_ENOTSOCK. No SIGPIPE comes of any of them.
+ * BORROW takes whatever poll(2) takes (files are always ready), and changes nothing about it.
+ * Only one handle of a loop may have a descriptor. CLOSE the handle before the descriptor is closed: who waits may not
+ * hear of that. */
 
 /* A RECV without a buffer is lent one: it waits until there is something, and just before it is told the bytes are
  * put into the loop's one scratch buffer. They are at saros_lent(loop) until done returns. */

@@ -5,6 +5,7 @@
 #ifndef _WIN32
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #endif
 
 #include "conformance/conformance.h"
@@ -180,6 +181,29 @@ static void what_is_no_socket_is_refused(void **state) {
 #define SYSTEMS_OWN WORLD_TEST(what_is_no_socket_is_refused),
 
 #else
+
+/* No descriptor is left for the second end, or for both. */
+static void a_pair_for_which_there_is_no_room_leaves_nothing(void **state) {
+    kernel_only(*state);
+    world        *w = *state;
+    saros_handle  ends[2] = {0};
+    struct rlimit before, less;
+    int           open_before = descriptors_open(), lowest = dup(0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(lowest >= 0);
+    close(lowest);
+    for (int room = 0; room < 2; room++) {
+        less = before;
+        less.rlim_cur = (rlim_t)lowest + (rlim_t)room;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+        int64_t result = perform(w, SAROS_OP_PAIR, &ends[0], &ends[1], 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_result(result, SAROS_EMFILE);
+        assert_int_equal(ends[0].state, SAROS_HANDLE_EMPTY);
+        assert_int_equal(ends[1].state, SAROS_HANDLE_EMPTY);
+        assert_int_equal(descriptors_open(), open_before);
+    }
+}
 
 /* ---- pipes ------------------------------------------------------------------------------------------------------ */
 
@@ -403,7 +427,8 @@ static void what_cannot_be_a_stream_is_refused_and_stays_the_callers(void **stat
 }
 
 #define SYSTEMS_OWN                                                                                                \
-    WORLD_TEST(the_reading_end_of_a_pipe_gives_bytes_and_then_the_end),                                            \
+    WORLD_TEST(a_pair_for_which_there_is_no_room_leaves_nothing),                                                  \
+        WORLD_TEST(the_reading_end_of_a_pipe_gives_bytes_and_then_the_end),                                        \
         WORLD_TEST(a_write_to_a_pipe_waits_for_room_and_hears_that_its_reader_left),                               \
         WORLD_TEST(a_sigpipe_that_is_pending_already_is_left_alone), WORLD_TEST(the_end_of_sending_closes_a_pipe), \
         WORLD_TEST(an_end_of_a_pipe_goes_one_way_and_has_no_name),                                                 \

@@ -33,6 +33,14 @@ statement("connect", 5, function(g, s)
    g:make_thing(s, { kind = "connection", a = "v.c_" .. s.id, lane_a = a, b = "v.s_" .. s.id, lane_b = b })
 end, true)
 
+statement("pair", 3, function(g, s)
+   local a, b = g:two_lanes()
+   s:put(a, "v.c_ID, v.s_ID = saros.pair() signal('ID')")
+   s:put(a, "LOG(v.c_ID:peer_address(), saros.wait_writable(v.c_ID))")
+   s:put(b, "wait('ID') LOG(v.s_ID:local_address())")
+   g:make_thing(s, { kind = "connection", a = "v.c_" .. s.id, lane_a = a, b = "v.s_" .. s.id, lane_b = b })
+end, true)
+
 -- ---- reading and writing -----------------------------------------------------------------------------------------
 
 -- Writes the text in pieces of any size, with or without a pause between.
