@@ -234,6 +234,7 @@ static const char *const lazy[][2] = {{"serve", "serve"},
                                       {"_owner", "owner"},
                                       {"_connect_name", "connect_name"},
                                       {"_options", "options"},
+                                      {"_udp_name", "udp_name"},
                                       {"socket", "socket"},
                                       {"ssl", "ssl"},
                                       {"_socket_base", "socket_base"},
@@ -253,7 +254,8 @@ static const char *const lazy[][2] = {{"serve", "serve"},
 static const struct {
     const char *key;
     void (*open)(lua_State *L);
-} native[] = {{"_signal_open", saros_open_signal},
+} native[] = {{"udp", saros_open_udp},
+              {"_signal_open", saros_open_signal},
               {"_child", saros_open_process},
               {"thread", saros_open_threads},
               {"thread_channel", saros_open_threads},

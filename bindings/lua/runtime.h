@@ -39,6 +39,7 @@ enum saros_type {
     SAROS_T_CALL,
     SAROS_T_STREAM,
     SAROS_T_LISTENER,
+    SAROS_T_UDP,
     SAROS_T_QUEUE,
     SAROS_T_GATHER,
     SAROS_T_GROUP,
@@ -339,6 +340,7 @@ void saros_open_queue(lua_State *L);
 void saros_open_sync(lua_State *L);
 void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);
+void saros_open_udp(lua_State *L);
 void saros_open_names(lua_State *L);
 void saros_open_ready(lua_State *L);
 void saros_open_files(lua_State *L);

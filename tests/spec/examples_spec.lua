@@ -354,6 +354,16 @@ describe("examples: simulated", function()
    end)
 end)
 
+describe("examples: the question over UDP", function()
+   it("is asked again until it is answered", function()
+      local waits = {"asking (waits 0.1 s)", "asking (waits 0.2 s)"}
+      local output = lines_of((run(example("dns_query"))))
+      assert.are.same({waits[1], waits[2], "saros.example has the address 192.0.2.53"}, output)
+      output = (run("--driver", "sim", "--seed", "7", "--faults", "doubled,overtaken", example("dns_query"), "a.b.example"))
+      assert.is_truthy(output:find("\na.b.example has the address 192.0.2.53\n$"), output)
+   end)
+end)
+
 describe("examples: the echo pair", function()
    -- A server on a free port, the pid first (so that it can be ended), then the address that it prints.
    local function with_server(body)

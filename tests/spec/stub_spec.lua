@@ -41,6 +41,8 @@ local function types()
    list["saros.process"] = saros.process._Process
    server:shutdown(0)
    list["saros.pool"] = saros._pool
+   local udp <close> = assert(saros.udp("127.0.0.1:0"))
+   list["saros.udp"] = debug.getmetatable(udp)
    return list
 end
 

@@ -1403,6 +1403,21 @@ function tls.upgrade(stream, options) end
 ---@class saros.stream
 local Stream = {}
 
+---A socket for datagrams.
+---@class saros.udp
+local Udp = {}
+
+---@class saros.udp_options
+---@field broadcast? boolean it may send to all at once
+---@field reuse? boolean several sockets that ask for it have one port
+---@field reuse_port? boolean the same, and each datagram is for one of them
+---@field ttl? integer hops, 1 to 255
+---@field multicast_ttl? integer hops of what goes to groups, 0 to 255
+---@field multicast_loop? boolean what it sends to groups comes back to this machine too
+---@field multicast_interface? string|integer where that goes out: an IPv4 address, for IPv6 a name or number
+---@field send_buffer? integer bytes
+---@field receive_buffer? integer bytes
+
 ---What accepts connections.
 ---@class saros.listener
 local Listener = {}
@@ -1612,6 +1627,76 @@ function saros.serve(address, fn, options) end
 ---@return string? message
 ---@return string? code
 function Listener:accept() end
+
+---A socket for datagrams; without an address it is for both families, at any port.
+---@param address? saros.address
+---@param options? saros.udp_options
+---@return saros.udp?
+---@return string? message
+---@return string? code
+function saros.udp(address, options) end
+
+---Sends one datagram, whole or not at all; without an address to the peer.
+---@async
+---@param data string
+---@param address? saros.address
+---@return saros.udp?
+---@return string? message
+---@return string? code
+function Udp:send(data, address) end
+
+---The next datagram, whose it is, and whether it was longer than size. Or nil, message, code.
+---@async
+---@param size? integer 1 to 65535
+---@return string?
+---@return string from
+---@return boolean|string truncated
+function Udp:receive(size) end
+
+---Datagrams until the socket is closed; anything else is raised.
+---@async
+---@return fun(): string?, string, boolean
+function Udp:datagrams() end
+
+---Has to do with this peer alone from now on; without an address with everybody again.
+---@async
+---@param address? saros.address
+---@return saros.udp?
+---@return string? message
+---@return string? code
+function Udp:connect(address) end
+
+---Receives what is sent to this group.
+---@param group string an IPv4 or IPv6 address
+---@param interface? string|integer its IPv4 address; for IPv6 its name or number
+---@return saros.udp?
+---@return string? message
+---@return string? code
+function Udp:join_group(group, interface) end
+
+---Receives it no more.
+---@param group string
+---@param interface? string|integer
+---@return saros.udp?
+---@return string? message
+---@return string? code
+function Udp:leave_group(group, interface) end
+
+---Its own address, as text.
+---@return string?
+---@return string? message
+---@return string? code
+function Udp:local_address() end
+
+---Its peer's.
+---@return string?
+---@return string? message
+---@return string? code
+function Udp:peer_address() end
+
+---Closes it; who waits on it is told "ECLOSED".
+---@return true
+function Udp:close() end
 
 ---Where it listens, as text.
 ---@return string?

@@ -12,16 +12,21 @@
 
 static void close_told(saros_loop *loop, saros_op *op, int64_t result);
 
-saros_stream *saros_stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit) {
-    saros_stream *stream = saros_new(L, rt->lua, type, sizeof *stream, 1); /* value 1: the string that is being sent */
+saros_stream *saros_stream_make(lua_State *L, saros_rt *rt, enum saros_type type, size_t size) {
+    saros_stream *stream = saros_new(L, rt->lua, type, size, 1); /* value 1: the string that is being sent */
     stream->handle.os = SAROS_NO_HANDLE;
-    stream->window.line_limit = line_limit;
-    stream->window.all_limit = all_limit;
     stream->rt = rt;
     stream->next = rt->streams;
     if (rt->streams != NULL) rt->streams->prev = stream;
     rt->streams = stream;
     saros_debug_opened(L, rt);
+    return stream;
+}
+
+saros_stream *saros_stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit) {
+    saros_stream *stream = saros_stream_make(L, rt, type, sizeof *stream);
+    stream->window.line_limit = line_limit;
+    stream->window.all_limit = all_limit;
     return stream;
 }
 
@@ -90,9 +95,15 @@ static int never_opened(lua_State *L, saros_stream *stream, int code, const char
 
 saros_stream *saros_check_stream(lua_State *L) { return saros_check(L, 1, SAROS_T_STREAM); }
 
+/* What may have a peer: a stream, or a socket for datagrams, which begins with one. */
+static saros_stream *check_connected(lua_State *L) {
+    saros_stream *stream = saros_test(L, saros_state(L), 1, SAROS_T_UDP);
+    return stream != NULL ? stream : saros_check_stream(L);
+}
+
 static saros_stream *check_any(lua_State *L) {
     saros_stream *stream = saros_test(L, saros_state(L), 1, SAROS_T_LISTENER);
-    return stream != NULL ? stream : saros_check_stream(L);
+    return stream != NULL ? stream : check_connected(L);
 }
 
 int saros_closed(lua_State *L) { return saros_fail(L, SAROS_ECLOSED, "closed"); }
@@ -121,9 +132,7 @@ static int method_gc(lua_State *L) {
 
 /* ---- addresses ------------------------------------------------------------------------------------------------ */
 
-/* Reads an address argument: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises on what can
- * never be an address. 0, or the error of a name that leads nowhere. */
-static int read_address(lua_State *L, saros_rt *rt, int arg, saros_address *address) {
+int saros_read_address(lua_State *L, saros_rt *rt, int arg, saros_address *address) {
     const char *why = NULL, *host = NULL;
     size_t      length, host_length = 0;
     int         is;
@@ -158,14 +167,13 @@ static int read_address(lua_State *L, saros_rt *rt, int arg, saros_address *addr
     return rt->world != NULL ? rt->world->resolve(rt, host, host_length, address) : SAROS_ENOSYS;
 }
 
-/* The text of the address is on top. */
-static int no_address(lua_State *L, int code, const char *op) {
+int saros_no_address(lua_State *L, int code, const char *op) {
     return saros_fail(L, code, "%s %s: %s", op, lua_tostring(L, -1),
                       code == SAROS_ENOSYS ? "a numeric address expected; saros.resolve looks names up"
                                            : saros_error_text(code));
 }
 
-static void leave(saros_rt *rt, const saros_task *task) {
+void saros_leave_host(saros_rt *rt, const saros_task *task) {
     if (rt->world != NULL) rt->world->leave(rt, task);
 }
 
@@ -183,7 +191,7 @@ static int push_name(lua_State *L, saros_stream *stream, bool peer) {
 }
 
 static int method_local_address(lua_State *L) { return push_name(L, check_any(L), false); }
-static int method_peer_address(lua_State *L) { return push_name(L, saros_check_stream(L), true); }
+static int method_peer_address(lua_State *L) { return push_name(L, check_connected(L), true); }
 
 /* ---- options -------------------------------------------------------------------------------------------------- */
 
@@ -236,9 +244,9 @@ static int connect(lua_State *L) {
     saros_check_options(L, 2, names);
     size_t line_limit = saros_stream_limit(L, 2, "line_limit", SAROS_LINE_LIMIT);
     size_t all_limit = saros_stream_limit(L, 2, "all_limit", SAROS_ALL_LIMIT);
-    int    code = read_address(L, task->rt, 1, &address);
+    int    code = saros_read_address(L, task->rt, 1, &address);
     if (code == SAROS_ENOSYS && task->rt->world == NULL) return connect_name(L);
-    if (code < 0) return no_address(L, code, "connect");
+    if (code < 0) return saros_no_address(L, code, "connect");
     lua_replace(L, 1);
     lua_settop(L, 2);
     lua_insert(L, 1);
@@ -251,7 +259,7 @@ static int connect(lua_State *L) {
     task->op.handle = &stream->handle;
     task->op.address = kept;
     task->op.size = 0;
-    leave(task->rt, task);
+    saros_leave_host(task->rt, task);
     if (saros_submit_now(task->rt->loop, &task->op)) return saros_answer(L, task, connect_k(L, LUA_OK, 0));
     return saros_suspend(L, task, 0, connect_k);
 }
@@ -268,11 +276,11 @@ static int listen(lua_State *L) {
     size_t backlog = saros_stream_limit(L, 2, "backlog", 0);
     size_t line_limit = saros_stream_limit(L, 2, "line_limit", SAROS_LINE_LIMIT);
     size_t all_limit = saros_stream_limit(L, 2, "all_limit", SAROS_ALL_LIMIT);
-    int    code = read_address(L, rt, 1, &address);
-    if (code < 0) return no_address(L, code, "listen");
+    int    code = saros_read_address(L, rt, 1, &address);
+    if (code < 0) return saros_no_address(L, code, "listen");
     saros_stream *stream = saros_stream_new(L, rt, SAROS_T_LISTENER, line_limit, all_limit); /* for what it accepts */
     saros_op      op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
-    leave(rt, rt->task);
+    saros_leave_host(rt, rt->task);
     saros_submit_now(rt->loop, &op); /* no driver has to wait for a listener */
     if (op.result < 0) return never_opened(L, stream, (int)op.result, "listen", lua_tostring(L, -2));
     return 1;
@@ -327,23 +335,24 @@ static int method_accept(lua_State *L) {
 
 static int any_tostring(lua_State *L) {
     saros_stream *stream = check_any(L);
-    const char   *what = saros_test(L, saros_state(L), 1, SAROS_T_LISTENER) != NULL ? "listener" : "stream";
-    lua_pushfstring(L, "saros.%s%s: %p", what, stream->rt == NULL ? " (closed)" : "", (void *)stream);
+    luaL_getmetafield(L, 1, "__name");
+    lua_pushfstring(L, "%s%s: %p", lua_tostring(L, -1), stream->rt == NULL ? " (closed)" : "", (void *)stream);
     return 1;
 }
+
+const luaL_Reg saros_any_methods[] = {{"close", method_close},
+                                      {"local_address", method_local_address},
+                                      {"peer_address", method_peer_address},
+                                      {NULL, NULL}};
+const luaL_Reg saros_any_meta[] = {
+    {"__gc", method_gc}, {"__close", method_close}, {"__tostring", any_tostring}, {NULL, NULL}};
 
 void saros_open_net(lua_State *L) {
     static const luaL_Reg listener[] = {
         {"accept", method_accept}, {"address", method_local_address}, {"close", method_close}, {NULL, NULL}};
-    static const luaL_Reg stream[] = {{"close", method_close},
-                                      {"local_address", method_local_address},
-                                      {"peer_address", method_peer_address},
-                                      {NULL, NULL}};
-    static const luaL_Reg meta[] = {
-        {"__gc", method_gc}, {"__close", method_close}, {"__tostring", any_tostring}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"connect", connect}, {"listen", listen}, {NULL, NULL}};
-    saros_type_make(L, SAROS_T_LISTENER, "saros.listener", listener, meta);
-    saros_type_make(L, SAROS_T_STREAM, "saros.stream", stream, meta);
+    saros_type_make(L, SAROS_T_LISTENER, "saros.listener", listener, saros_any_meta);
+    saros_type_make(L, SAROS_T_STREAM, "saros.stream", saros_any_methods, saros_any_meta);
     saros_push_meta(L, SAROS_T_STREAM);
     lua_getfield(L, -1, "__index");
     saros_add(L, saros_read_methods);

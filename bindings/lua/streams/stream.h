@@ -44,14 +44,20 @@ enum { SAROS_LINE_LIMIT = 64 * 1024, SAROS_ALL_LIMIT = 64 * 1024 * 1024 };
 
 /* Pushes one that is not open yet, a stream or a listener. Where it does not open it is to be unlinked. */
 saros_stream *saros_stream_new(lua_State *L, saros_rt *rt, enum saros_type type, size_t line_limit, size_t all_limit);
+saros_stream *saros_stream_make(lua_State *L, saros_rt *rt, enum saros_type type, size_t size); /* without limits */
 void          saros_stream_unlink(saros_stream *stream);
 size_t        saros_stream_limit(lua_State *L, int arg, const char *name, size_t otherwise); /* an option's; raises */
 /* Pushes the stream or listener that owns the descriptor from now on, and returns 0; or pushes nothing: the error. May
  * raise only for want of memory, and then as well the descriptor is still the caller's. */
-int           saros_stream_adopt(lua_State *L, saros_rt *rt, saros_os_handle fd, size_t line_limit, size_t all_limit);
-saros_stream *saros_check_stream(lua_State *L);              /* argument 1 */
-int           saros_closed(lua_State *L);                    /* nil, "closed", "ECLOSED" */
-void          saros_stream_drop_layer(saros_stream *stream); /* it has closed */
+int saros_stream_adopt(lua_State *L, saros_rt *rt, saros_os_handle fd, size_t line_limit, size_t all_limit);
+/* Reads an address argument: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises on what can
+ * never be an address. 0, or the error of a name that leads nowhere: SAROS_ENOSYS, it is to be looked up. */
+int           saros_read_address(lua_State *L, saros_rt *rt, int arg, saros_address *address);
+int           saros_no_address(lua_State *L, int code, const char *op); /* its text is on top: nil, message, code */
+void          saros_leave_host(saros_rt *rt, const saros_task *task);   /* before something is opened */
+saros_stream *saros_check_stream(lua_State *L);                         /* argument 1 */
+int           saros_closed(lua_State *L);                               /* nil, "closed", "ECLOSED" */
+void          saros_stream_drop_layer(saros_stream *stream);            /* it has closed */
 /* The stream is at `index`, which keeps it until it has closed. */
 void saros_stream_close(lua_State *L, int index, saros_stream *stream);
 /* What we are lent, by the loop or a layer, until the reader suspends or returns, joins the window. False: no memory. */
@@ -71,6 +77,6 @@ void                  saros_stream_pass_on(saros_stream     *stream,
                                            const saros_task *task); /* the task does not write any more: the next */
 void                  saros_join_strings(lua_State *L); /* strings and numbers from 2 on become the one string at 2 */
 extern const luaL_Reg saros_read_methods[], saros_write_methods[], saros_given_functions[], saros_tls_context_methods[],
-    saros_tls_methods[], saros_option_functions[];
+    saros_tls_methods[], saros_option_functions[], saros_any_methods[], saros_any_meta[];
 
 #endif

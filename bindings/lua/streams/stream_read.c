@@ -77,6 +77,7 @@ void saros_streams_forget(saros_task *task) {
         if (stream->reader != task) continue;
         int64_t got = task->op.result;
         stream->reader = NULL;
+        if (task->op.kind == SAROS_OP_RECVFROM) continue; /* it has taken nothing */
         saros_window_give_back(&stream->window);
         if (got < 0) continue;
         arrive(stream, got);
