@@ -30,7 +30,7 @@ bool saros_address_hears(const saros_address *name, const saros_address *address
 /* The next one behind `last` (NULL: the first) that listens there. */
 static saros_socket *next_at(const saros_net *net, saros_socket *last, uint32_t host, const saros_address *address) {
     for (saros_socket *socket = last != NULL ? last->next : net->listeners; socket != NULL; socket = socket->next)
-        if (socket->name.port == address->port && !socket->closed && socket->host == host &&
+        if (socket->port == address->port && !socket->closed && socket->host == host &&
             saros_address_hears(&socket->name, address))
             return socket;
     return NULL;
@@ -39,8 +39,9 @@ static saros_socket *next_at(const saros_net *net, saros_socket *last, uint32_t 
 /* Is there somebody in the list who does not share it? */
 static bool is_taken(const saros_socket *socket, uint32_t host, const saros_address *address) {
     for (; socket != NULL; socket = socket->next) {
+        if (socket->port != address->port) continue;
         const saros_address *name = socket->datagrams ? &socket->bound : &socket->name;
-        if (name->port == address->port && !socket->closed && socket->host == host &&
+        if (!socket->closed && socket->host == host &&
             (saros_address_hears(name, address) || saros_address_hears(address, name)) &&
             (name->bind & address->bind) == 0)
             return true;

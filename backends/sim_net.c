@@ -46,7 +46,7 @@ saros_socket *saros_net_socket(saros_net *net, const saros_address *name, uint32
     if (!reserve_change(net) || !saros_net_reserve(net, SAROS_OWN_SEGMENTS)) return NULL;
     saros_socket *socket = saros_realloc(net->loop, NULL, 0, sizeof *socket);
     if (socket == NULL) return NULL;
-    *socket = (saros_socket){.name = *name, .host = host, .other = host};
+    *socket = (saros_socket){.name = *name, .port = name->port, .host = host, .other = host};
     socket->listener = sort == SAROS_SOCKET_LISTENER;
     socket->datagrams = sort == SAROS_SOCKET_DATAGRAMS;
     saros_socket **list = list_of(net, socket);

@@ -58,6 +58,7 @@ typedef struct saros_socket saros_socket;
 struct saros_socket {
     saros_handle *handle;       /* whose it is; NULL: nobody's yet, or no more */
     saros_socket *next, *prev;  /* of its kind */
+    uint16_t      port;         /* where it is bound: here, since all are looked through for it */
     saros_socket *peer;         /* stays while either end is open */
     saros_socket *first, *last; /* listener: who waits to be accepted … */
     saros_socket *behind;       /* … one behind the other */
