@@ -817,6 +817,18 @@ function socket.tcp4() end
 ---@return table
 function socket.tcp6() end
 
+---What sends and receives datagrams, by the family of the address; an object of LuaSocket's kind.
+---@return table
+function socket.udp() end
+
+---The same for IPv4.
+---@return table
+function socket.udp4() end
+
+---The same for IPv6.
+---@return table
+function socket.udp6() end
+
 ---Connects.
 ---@async
 ---@param address string

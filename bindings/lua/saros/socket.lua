@@ -17,6 +17,7 @@ saros.socket = socket -- the parts look for it
 
 socket.dns = saros._socket_dns
 for name, new in pairs(saros._socket_tcp) do socket[name] = new end
+for name, new in pairs(saros._socket_udp) do socket[name] = new end
 
 -- ---- errors that fly ---------------------------------------------------------------------------------------------
 

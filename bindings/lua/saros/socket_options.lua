@@ -1,8 +1,8 @@
 -- socket_options.lua: setoption and getoption of saros.socket's objects, and the descriptor behind them.
 --
--- saros._socket_options(kind, class): the methods for "tcp" and "unixstream", with their classes. A name that LuaSocket
--- does not know raises, and so does a value of the wrong type. An object keeps an option from when it is set, also
--- before it is connected.
+-- saros._socket_options(kind, class): the methods for "tcp", "unixstream" and "udp", with their classes. A name that
+-- LuaSocket does not know raises, and so does a value of the wrong type. An object keeps an option from when it is set,
+-- also before it is connected.
 local saros = ...
 
 local base = saros._socket_base
@@ -32,9 +32,38 @@ local TCP = {
 }
 for name, entry in pairs(UNIX) do TCP[name] = entry end
 
+-- Groups of receivers: what a socket is a member of is known to the system alone, so the option is a call.
+local function group(value)
+   if type(value) ~= "table" then return "table" end
+   if type(value.multiaddr) ~= "string" then return nil, "string 'multiaddr' field expected" end
+end
+
+local function member(method)
+   return function(self, value)
+      local through = value.interface ~= "*" and value.interface or nil
+      local open = base.open_datagrams(self)
+      return open and open[method](open, value.multiaddr, through)
+   end
+end
+
+local join, leave = {group, member("join_group")}, {group, member("leave_group")}
+local UDP = {
+   reuseaddr = {boolean}, reuseport = {boolean}, broadcast = {boolean, "broadcast"}, dontroute = {boolean, false},
+   ["ip-multicast-loop"] = {boolean, "multicast_loop"}, ["ipv6-multicast-loop"] = {boolean, "multicast_loop"},
+   ["ip-multicast-ttl"] = {integer, "multicast_ttl"}, ["ipv6-multicast-hops"] = {integer, "multicast_ttl"},
+   ["ipv6-unicast-hops"] = {integer, "ttl"}, ["ip-multicast-if"] = {device}, ["ipv6-v6only"] = {boolean},
+   ["recv-buffer-size"] = {integer, "receive_buffer"}, ["send-buffer-size"] = {integer, "send_buffer"},
+   ["ip-add-membership"] = join, ["ip-drop-membership"] = leave,
+   ["ipv6-add-membership"] = join, ["ipv6-drop-membership"] = leave,
+}
+
+local KINDS = {tcp = TCP, unixstream = UNIX, udp = UDP}
+
 -- What can be set and not asked for.
 local WRITE_ONLY = {
-   ["ipv6-v6only"] = true, ["tcp-defer-accept"] = true, ["tcp-fastopen"] = true, ["tcp-fastopen-connect"] = true,
+   ["tcp-defer-accept"] = true, ["tcp-fastopen"] = true, ["tcp-fastopen-connect"] = true, ["ip-multicast-ttl"] = true,
+   ["ip-add-membership"] = true, ["ip-drop-membership"] = true, ["ipv6-add-membership"] = true,
+   ["ipv6-drop-membership"] = true,
 }
 
 -- A value as the system has it, a number, and as LuaSocket has it.
@@ -53,7 +82,7 @@ end
 -- What was set before there was a connection.
 function base.apply_options(self)
    for name, value in pairs(self.options) do
-      local entry = TCP[name]
+      local entry = TCP[name] or UDP[name]
       if entry[2] then saros._option(self.stream or self.listener, entry[2], to_number(entry[1], value)) end
    end
 end
@@ -67,7 +96,7 @@ local owners = setmetatable({}, {__mode = "v"})
 base.owners = owners
 
 return function(kind, class)
-   local known, any, methods = kind == "tcp" and TCP or UNIX, kind .. "{any}", {}
+   local known, any, methods = KINDS[kind], kind .. "{any}", {}
 
    function methods.setoption(self, name, value)
       base.check_any(self, "setoption", any)
@@ -80,6 +109,10 @@ return function(kind, class)
       local open = self.stream or self.listener
       local ours = entry[2]
       if self.closed or ours == false then return nil, "setsockopt failed" end
+      if type(ours) == "function" then
+         if ours(self, value) then return 1.0 end
+         return nil, "setsockopt failed"
+      end
       if ours and open and not saros._option(open, ours, to_number(entry[1], value)) then
          return nil, "setsockopt failed"
       end
@@ -91,12 +124,14 @@ return function(kind, class)
       base.check_any(self, "getoption", any)
       name = base.string(name, 1, "getoption")
       local entry = known[name]
-      if name ~= "error" and (not entry or WRITE_ONLY[name]) then unsupported(name, "getoption") end
+      local hidden = WRITE_ONLY[name] or name == "ipv6-v6only" and kind == "tcp"
+      if name ~= "error" and (not entry or hidden) then unsupported(name, "getoption") end
       if self.closed then return nil, "getsockopt failed" end
       if name == "error" then return nil end
       local open, check, ours = self.stream or self.listener, entry[1], entry[2]
       local number = ours and open and saros._option(open, ours)
       if not number and (ours == false or ours and open) then return nil, "getsockopt failed" end
+      if check == device then return self.options[name] or "" end
       if not number then
          local value = self.options[name]
          number = value == nil and (check == linger and -1 or 0) or to_number(check, value)
