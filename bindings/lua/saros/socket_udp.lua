@@ -46,8 +46,8 @@ end
 function udp.setsockname(self, host, port)
    base.check(self, "setsockname", class.unconnected)
    host, port = base.string(host, 1, "setsockname"), base.string(port, 2, "setsockname")
-   if self.stream then return nil, "Invalid argument" end
    local list, failed = dns.addresses(host == "*" and ANY[self.family] or host, port, self.family)
+   if list and self.stream then return nil, "Invalid argument" end
    for _, at in ipairs(list or {}) do
       local socket
       socket, failed = open_at(self, at.host, at.port, at.family)
