@@ -53,8 +53,7 @@ static int pair(lua_State *L) {
 
 /* saros._descriptor(stream or listener) -> the system's number; nil where it has none, or is closed */
 static int descriptor(lua_State *L) {
-    const saros_stream *stream = saros_test(L, saros_state(L), 1, SAROS_T_LISTENER);
-    if (stream == NULL) stream = saros_check_stream(L);
+    const saros_stream *stream = saros_check_any(L);
     if (stream->rt == NULL || stream->handle.os == SAROS_NO_HANDLE) return 0;
     lua_pushinteger(L, (lua_Integer)stream->handle.os);
     return 1;

@@ -101,7 +101,7 @@ static saros_stream *check_connected(lua_State *L) {
     return stream != NULL ? stream : saros_check_stream(L);
 }
 
-static saros_stream *check_any(lua_State *L) {
+saros_stream *saros_check_any(lua_State *L) {
     saros_stream *stream = saros_test(L, saros_state(L), 1, SAROS_T_LISTENER);
     return stream != NULL ? stream : check_connected(L);
 }
@@ -109,7 +109,7 @@ static saros_stream *check_any(lua_State *L) {
 int saros_closed(lua_State *L) { return saros_fail(L, SAROS_ECLOSED, "closed"); }
 
 static int method_close(lua_State *L) {
-    saros_stream_close(L, 1, check_any(L));
+    saros_stream_close(L, 1, saros_check_any(L));
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -121,7 +121,7 @@ static int close_protected(lua_State *L) {
 
 /* Nobody waits on it any more. Without memory for the anchor it is closed while we wait: it must not be left open. */
 static int method_gc(lua_State *L) {
-    saros_stream *stream = check_any(L);
+    saros_stream *stream = saros_check_any(L);
     if (stream->rt == NULL) return 0;
     saros_debug_collected(L, stream->rt);
     lua_pushcfunction(L, close_protected);
@@ -190,7 +190,7 @@ static int push_name(lua_State *L, saros_stream *stream, bool peer) {
     return 1;
 }
 
-static int method_local_address(lua_State *L) { return push_name(L, check_any(L), false); }
+static int method_local_address(lua_State *L) { return push_name(L, saros_check_any(L), false); }
 static int method_peer_address(lua_State *L) { return push_name(L, check_connected(L), true); }
 
 /* ---- options -------------------------------------------------------------------------------------------------- */
@@ -334,7 +334,7 @@ static int method_accept(lua_State *L) {
 /* ---- the module's part ---------------------------------------------------------------------------------------- */
 
 static int any_tostring(lua_State *L) {
-    saros_stream *stream = check_any(L);
+    saros_stream *stream = saros_check_any(L);
     luaL_getmetafield(L, 1, "__name");
     lua_pushfstring(L, "%s%s: %p", lua_tostring(L, -1), stream->rt == NULL ? " (closed)" : "", (void *)stream);
     return 1;

@@ -17,10 +17,9 @@ static int which(lua_State *L, int arg) {
     return luaL_argerror(L, arg, lua_pushfstring(L, "unknown option '%s'", name));
 }
 
-/* saros._option(stream or listener, name[, value]) -> true, or the value */
+/* saros._option(stream, name[, value]) -> true, or the value */
 static int option(lua_State *L) {
-    saros_stream *stream = saros_test(L, saros_state(L), 1, SAROS_T_LISTENER);
-    if (stream == NULL) stream = saros_check_stream(L);
+    saros_stream *stream = saros_check_any(L);
     saros_setting setting = {.option = which(L, 2)};
     bool          asks = lua_isnoneornil(L, 3);
     if (lua_isboolean(L, 3)) setting.value = lua_toboolean(L, 3);

@@ -56,8 +56,9 @@ int           saros_read_address(lua_State *L, saros_rt *rt, int arg, saros_addr
 int           saros_no_address(lua_State *L, int code, const char *op); /* its text is on top: nil, message, code */
 void          saros_leave_host(saros_rt *rt, const saros_task *task);   /* before something is opened */
 saros_stream *saros_check_stream(lua_State *L);                         /* argument 1 */
-int           saros_closed(lua_State *L);                               /* nil, "closed", "ECLOSED" */
-void          saros_stream_drop_layer(saros_stream *stream);            /* it has closed */
+saros_stream *saros_check_any(lua_State *L);                 /* the same; also a listener, or a socket for datagrams */
+int           saros_closed(lua_State *L);                    /* nil, "closed", "ECLOSED" */
+void          saros_stream_drop_layer(saros_stream *stream); /* it has closed */
 /* The stream is at `index`, which keeps it until it has closed. */
 void saros_stream_close(lua_State *L, int index, saros_stream *stream);
 /* What we are lent, by the loop or a layer, until the reader suspends or returns, joins the window. False: no memory. */
