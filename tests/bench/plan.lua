@@ -72,6 +72,11 @@ plan.figures = {
       ours = {"children.lua"}, native = "children",
    },
    {
+      part = "threads",
+      names = {"a message to a thread and back, CPU us", "the same, 100 under way", "a thread begun and awaited, CPU us"},
+      ours = {"threads.lua"},
+   },
+   {
       part = "start", names = {"start of hello, ms"}, goals = {1.5}, wall = true,
       ours = {"start.lua"}, bare = {"start.lua"},
    },

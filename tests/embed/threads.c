@@ -129,7 +129,7 @@ static int fail_after(lua_State *L) {
 
 static void a_host_that_runs_out_of_memory_loses_no_thread(void **state) {
     host *h = *state;
-    open_all(h, "poll");
+    open_all(h, SOCKET_DRIVER);
     lua_pushlightuserdata(h->L, &h->lua);
     lua_pushcclosure(h->L, fail_after, 1);
     lua_setglobal(h->L, "fail");
