@@ -47,33 +47,44 @@ static int unfit(const saros_handle *handle, const saros_op *op) {
     return family == SAROS_INET || (family == SAROS_INET6 && handle->sort & SAROS_SIX) ? 0 : SAROS_EAFNOSUPPORT;
 }
 
+static int refused_opening(const saros_handle *handle, const saros_op *op) {
+    bool given = op->kind == SAROS_OP_ADOPT || op->kind == SAROS_OP_BORROW;
+    if (op->kind == SAROS_OP_PAIR && op->accepted == handle) return SAROS_EINVAL;
+    if (op->kind == SAROS_OP_PAIR && may_open(op->accepted) < 0) return may_open(op->accepted);
+    if (given && op->size != (size_t)(saros_os_handle)op->size) return SAROS_EBADF; /* a number that none can have */
+    if (op->kind == SAROS_OP_DATAGRAM && op->address->family == SAROS_UNIX) return SAROS_EAFNOSUPPORT;
+    return may_open(handle);
+}
+
+static int refused_accept(const saros_handle *handle, const saros_op *op) {
+    if (!(handle->sort & SAROS_LISTENS)) return SAROS_EINVAL;
+    return handle->busy >= ONE_ACCEPT * SAROS_MOST_ACCEPTS ? SAROS_EBUSY : may_open(op->accepted);
+}
+
 /* Why the op cannot start, or 0. The answer is the same on every driver because no driver is asked. */
 static int refusal(const saros_loop *loop, const saros_op *op) {
     const saros_handle *handle = op->handle;
     if (loop->broken < 0 && op->kind != SAROS_OP_CLOSE) return loop->broken;
     if (loop->closing && op->kind != SAROS_OP_CLOSE) return SAROS_ECLOSED;
-    if (op->kind == SAROS_OP_PAIR && op->accepted == handle) return SAROS_EINVAL;
-    if (op->kind == SAROS_OP_PAIR && may_open(op->accepted) < 0) return may_open(op->accepted);
-    bool given = op->kind == SAROS_OP_ADOPT || op->kind == SAROS_OP_BORROW;
-    if (given && op->size != (size_t)(saros_os_handle)op->size) return SAROS_EBADF; /* a number that none can have */
-    if (op->kind == SAROS_OP_DATAGRAM && op->address->family == SAROS_UNIX) return SAROS_EAFNOSUPPORT;
-    if (opens(op)) return may_open(handle);
-    if (handle->state == SAROS_HANDLE_OPENING) return op->kind == SAROS_OP_CLOSE ? 0 : SAROS_ENOTCONN;
-    if (handle->state != SAROS_HANDLE_OPEN) return SAROS_ECLOSED;
-    if (handle->busy & direction(op)) return SAROS_EBUSY;
-    if (op->kind == SAROS_OP_ACCEPT) {
-        if (!(handle->sort & SAROS_LISTENS)) return SAROS_EINVAL;
-        if (handle->busy >= ONE_ACCEPT * SAROS_MOST_ACCEPTS) return SAROS_EBUSY;
-        return may_open(op->accepted);
+    if (opens(op)) return refused_opening(handle, op);
+    if (handle->state != SAROS_HANDLE_OPEN) {
+        if (handle->state != SAROS_HANDLE_OPENING) return SAROS_ECLOSED;
+        return op->kind == SAROS_OP_CLOSE ? 0 : SAROS_ENOTCONN;
     }
-    if (op->kind == SAROS_OP_OPTION) return refused_option(handle, op->setting);
-    if (op->kind == SAROS_OP_POLL && (op->size == 0 || op->size > (SAROS_READABLE | SAROS_WRITABLE)))
-        return SAROS_EINVAL;
-    bool datagram = op->kind == SAROS_OP_RECVFROM || op->kind == SAROS_OP_SENDTO;
-    if ((handle->sort != 0 || handle->borrowed || datagram) && direction(op)) return unfit(handle, op);
-    if ((op->kind == SAROS_OP_RECV || op->kind == SAROS_OP_SEND) && op->size == 0 && !saros_is_lent(op))
-        return SAROS_EINVAL; /* 0 received would read as the end of the stream */
-    return 0;
+    if (handle->busy & direction(op)) return SAROS_EBUSY;
+    switch (op->kind) {
+    case SAROS_OP_RECV:
+    case SAROS_OP_SEND:
+        if (handle->sort != 0 || handle->borrowed) return unfit(handle, op);
+        return op->size == 0 && !saros_is_lent(op) ? SAROS_EINVAL : 0; /* 0 received would read as the end */
+    case SAROS_OP_SHUTDOWN: return handle->sort != 0 || handle->borrowed ? unfit(handle, op) : 0;
+    case SAROS_OP_RECVFROM:
+    case SAROS_OP_SENDTO: return unfit(handle, op);
+    case SAROS_OP_ACCEPT: return refused_accept(handle, op);
+    case SAROS_OP_OPTION: return refused_option(handle, op->setting);
+    case SAROS_OP_POLL: return op->size == 0 || op->size > (SAROS_READABLE | SAROS_WRITABLE) ? SAROS_EINVAL : 0;
+    default: return 0;
+    }
 }
 
 static void link_op(saros_handle *handle, saros_op *op) {
@@ -189,11 +200,14 @@ static void continue_close(saros_loop *loop, saros_handle *handle) {
     loop->driver->submit(loop->state, close);
 }
 
-/* What a success makes of a handle, the same with every driver. */
-static void note_sort(saros_handle *handle, const saros_op *op) {
-    if (op->kind == SAROS_OP_DATAGRAM) {
+/* What becomes of the handle of what has opened or changed it; the same with every driver. */
+static void conclude(saros_loop *loop, saros_handle *handle, const saros_op *op, int64_t result) {
+    bool closing = handle->state == SAROS_HANDLE_CLOSING;
+    if (op->kind == SAROS_OP_CLOSE || (opens(op) && result < 0 && !closing)) {
+        forget_handle(loop, handle);
+    } else if (op->kind == SAROS_OP_DATAGRAM && result == 0) {
         handle->sort = op->address->family == SAROS_INET6 ? SAROS_DATAGRAMS | SAROS_SIX : SAROS_DATAGRAMS;
-    } else if (op->kind == SAROS_OP_OPTION && op->setting->option == SAROS_OPTION_PEER) {
+    } else if (op->kind == SAROS_OP_OPTION && result == 0 && op->setting->option == SAROS_OPTION_PEER) {
         handle->sort &= (uint8_t)~SAROS_HAS_PEER;
         if (op->setting->address.family != 0) handle->sort |= SAROS_HAS_PEER;
     }
@@ -213,8 +227,7 @@ void saros_complete(saros_loop *loop, saros_op *op, int64_t result) {
     op->mark = 0; /* the driver has done with it */
     unlink_op(handle, op);
     loop->flying--;
-    if (result == 0) note_sort(handle, op);
-    if (op->kind == SAROS_OP_CLOSE || (opens(op) && result < 0 && !closing)) forget_handle(loop, handle);
+    if (op->kind < SAROS_OP_ACCEPT || op->kind > SAROS_OP_NAME) conclude(loop, handle, op, result);
     if (op == loop->submitting) loop->submitting = NULL; /* fly() tells its caller */
     else saros_make_ready(loop, op);
     if (closing) continue_close(loop, handle);
@@ -307,7 +320,7 @@ static int64_t take(saros_loop *loop, saros_op *op) {
 }
 
 void saros_tell(saros_loop *loop, saros_op *op) {
-    if (saros_is_lent(op) && op->result >= 0) {
+    if (op->result >= 0 && saros_is_lent(op)) {
         op->result = take(loop, op);
         if (op->result == SAROS_EAGAIN) {
             if (fly(loop, op)) saros_make_ready(loop, op);
