@@ -37,7 +37,7 @@ static void share(int fd, unsigned how) {
 static int open_at(int *fd, saros_address *address) {
     saros_sockaddr name;
     socklen_t      size = saros_to_sockaddr(address, &name);
-    saros_address  bound;
+    saros_address  bound = {0};
     int            error = saros_try_socket(name.any.sa_family, SOCK_DGRAM, fd), only6 = !address->dual;
     if (error < 0) return error;
     share(*fd, address->bind);
@@ -86,7 +86,7 @@ int64_t saros_try_sendto(int fd, bool six, const saros_datagram *datagram, size_
 /* Without a peer again. On Linux the port goes with it, unless somebody has asked for that very one. */
 static int forget_peer(int fd, socklen_t size) {
     struct sockaddr none = {.sa_family = AF_UNSPEC};
-    saros_sockaddr  before, now;
+    saros_sockaddr  before = {0}, now = {0};
     socklen_t       length = sizeof before;
     if (getsockname(fd, &before.any, &length) < 0) return failed();
     if (connect(fd, &none, sizeof none) < 0 && errno != EAFNOSUPPORT) return failed(); /* a Mac's success */
@@ -98,7 +98,7 @@ static int forget_peer(int fd, socklen_t size) {
 }
 
 int saros_try_peer(int fd, const saros_address *address) {
-    saros_sockaddr name;
+    saros_sockaddr name = {0};
     socklen_t      size = sizeof name;
     if (getsockname(fd, &name.any, &size) < 0) return failed();
     if (address->family == 0) return forget_peer(fd, size);
