@@ -87,6 +87,30 @@ describe("saros.process.spawn", function()
       assert.are.same({"exit", 0}, {p:wait()})
    end)
 
+   it_runs("joins processes by pipes, and hands a connection over", function()
+      local first <close> = assert(spawn({"sh", "-c", "sleep 0.02; echo b; sleep 0.02; echo a", stdout = "pipe"}))
+      local second <close> = assert(spawn({"sort", stdin = first.stdout, stdout = "pipe"}))
+      first.stdout:close()
+      assert.are.equal("a\nb\n", second.stdout:read("a"))
+      local client, server = kit.pair()
+      local _ <close> = client
+      local cat <close> = assert(spawn({"cat", stdin = server, stdout = server}))
+      server:close()
+      saros.sleep(0.01)
+      client:write("said\n")
+      assert.are.equal("said", client:read())
+      client:shutdown()
+      assert.are.same({"exit", 0}, {cat:wait()})
+   end)
+
+   it_runs("leaves a stream as it was where no process comes of it", function()
+      local client, server = kit.pair()
+      local _ <close> = client
+      assert.are.equal("ENOENT", code_of(spawn({"no.such.program", stdin = server})))
+      assert.are.equal("ETIMEDOUT", code_of(saros.timeout(0.01, server.read, server)))
+      server:close()
+   end)
+
    it_runs("sets the working directory and the environment", function()
       local p <close> = assert(spawn({"sh", "-c", "pwd; echo $A$B; echo ${HOME-none}", cwd = "/", env = {A = "1", B = 2}, stdout = "pipe"}))
       assert.are.equal("/\n12\nnone\n", p.stdout:read("a"))
@@ -298,6 +322,15 @@ describe("a process", function()
       assert.are.equal("exit\t7\ntrue\nsignal\t15\nnil\tkill: the process has ended\tESRCH\n"
          .. "nil\trun sleep: timed out\tETIMEDOUT\n", output)
       assert.is_truthy(kit.slurp(name):find("INJECTED", 1, true))
+   end)
+end)
+
+describe("in debug mode", function()
+   it_runs("a pipe that nobody closes is told of with the place of the script", function()
+      local _, errors = kit.run_apart("SAROS_DRIVER=" .. kit.driver, "--debug", "-e", [[
+         local saros = require "saros"
+         saros.process.spawn{"true", stdout = "pipe"}]])
+      assert.is_truthy(errors:find("a stream that was opened at (command line):2 was never closed", 1, true), errors)
    end)
 end)
 

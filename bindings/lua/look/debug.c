@@ -8,6 +8,7 @@
  * Owns, for a loop in debug mode, a weak table of what is watched, with the place where it was opened or set.
  * Promises: without debug mode nothing of this is made; nothing told here changes the exit code. */
 #include <stdio.h>
+#include <string.h>
 
 #include "bindings/lua/look/dump.h"
 #include "bindings/lua/streams/stream.h"
@@ -91,7 +92,7 @@ static void push_here(lua_State *L) {
     lua_Debug ar;
     for (int level = 0; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline < 0) continue;
+        if (ar.currentline < 0 || strncmp(ar.source, "=saros/", 7) == 0) continue; /* nor in our own parts in Lua */
         lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
         return;
     }

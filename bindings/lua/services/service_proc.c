@@ -139,6 +139,24 @@ static void open_pidfd(saros_proc *child) {
 #endif
 }
 
+/* Programs expect that their descriptors block, and ours that were streams do not: a property of the open file, which the
+ * child shares. Returns which were changed, for taking it back where no child comes of it. */
+static unsigned make_blocking(const saros_proc *child) {
+    unsigned changed = 0;
+    for (int i = 0; i < 3; i++) {
+        int flags = child->stdio[i] >= 0 ? fcntl(child->stdio[i], F_GETFL) : -1;
+        if (flags < 0 || !(flags & O_NONBLOCK)) continue;
+        fcntl(child->stdio[i], F_SETFL, flags & ~O_NONBLOCK);
+        changed |= 1U << i;
+    }
+    return changed;
+}
+
+static void make_nonblocking(const saros_proc *child, unsigned which) {
+    for (int i = 0; i < 3; i++)
+        if (which & 1U << i) fcntl(child->stdio[i], F_SETFL, fcntl(child->stdio[i], F_GETFL) | O_NONBLOCK);
+}
+
 static int check_cwd(const char *cwd) {
     struct stat about;
     if (stat(cwd, &about) < 0) return errno;
@@ -150,6 +168,7 @@ int saros_proc_spawn(saros_proc *child, const char **of) {
     posix_spawnattr_t          how;
     posix_spawn_file_actions_t actions;
     int                        error = child->cwd != NULL ? check_cwd(child->cwd) : 0;
+    unsigned                   changed = make_blocking(child);
     *of = error != 0 ? "cwd" : NULL;
     posix_spawnattr_init(&how);
     posix_spawn_file_actions_init(&actions);
@@ -157,6 +176,7 @@ int saros_proc_spawn(saros_proc *child, const char **of) {
     if (error == 0)
         error = strchr(child->argv[0], '/') != NULL ? spawn_at(child, child->argv[0], &how, &actions)
                                                     : spawn_on_path(child, &how, &actions);
+    if (error != 0) make_nonblocking(child, changed);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&how);
     saros_proc_close_stdio(child);

@@ -142,10 +142,10 @@ static int start(lua_State *L) {
     process    *self = check(L);
     saros_task *task = saros_begin(L, "saros.process.spawn");
     lua_settop(L, 1);
-    self->used = true;
     self->running.done = now_running;
     saros_expect(task->rt->loop, &self->running);
-    int error = saros_job_start(L, task->rt, 1, why, sizeof why);
+    int error = saros_job_start(L, task->rt, 1, why, sizeof why); /* may raise, and then it was not used */
+    self->used = true;
     if (error < 0) {
         saros_abandon(task->rt->loop, &self->running);
         saros_proc_free(&self->child);
