@@ -80,7 +80,13 @@ end
 
 function Process:wait() return self._child:wait() end
 
-function Process:kill(signal) return self._child:kill(signal) end
+-- What kill raises is the caller's mistake, who is next on the stack: this is called in tail position.
+local function killed(ok, result, ...)
+   if not ok then error(tostring(result):gsub("#2 to '[^']*'", "#1 to 'kill'", 1), 2) end
+   return result, ...
+end
+
+function Process:kill(signal) return killed(pcall(self._child.kill, self._child, signal)) end
 
 -- Ends it at once where it still runs, waits until it has, and closes its streams.
 function Process:close()

@@ -5,8 +5,14 @@ local saros = ...
 
 local signal = {open = saros._signal_open}
 
+-- What open raises is the caller's mistake.
+local function opened(ok, source, ...)
+   if not ok then error(tostring(source):gsub("to '[^']*'", "to 'wait'", 1), 3) end
+   return source, ...
+end
+
 function signal.wait(...)
-   local source <close>, message, code = signal.open(...)
+   local source <close>, message, code = opened(pcall(signal.open, ...))
    if not source then return nil, message, code end
    return source:wait()
 end
