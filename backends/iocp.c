@@ -162,6 +162,10 @@ static int call(iocp_driver *self, block *b, DWORD *moved) {
         buffer = (WSABUF){.buf = self->names};
         return WSARecv(b->on, &buffer, 1, moved, &b->flags, &b->overlapped, NULL) == 0 ? 0 : WSAGetLastError();
     case SAROS_OP_SENDTO: return call_sendto(b, moved);
+    case SAROS_OP_SENDV: /* the first piece: one that waits has waited for room, and the others are tried again */
+        buffer = (WSABUF){.buf = (char *)(uintptr_t)op->pieces->data};
+        buffer.len = op->pieces->size < PIECE ? (ULONG)op->pieces->size : PIECE;
+        return WSASend(b->on, &buffer, 1, moved, 0, &b->overlapped, NULL) == 0 ? 0 : WSAGetLastError();
     default: /* SEND */
         buffer.len = op->size < PIECE ? (ULONG)op->size : PIECE;
         return WSASend(b->on, &buffer, 1, moved, 0, &b->overlapped, NULL) == 0 ? 0 : WSAGetLastError();
@@ -264,7 +268,7 @@ static void begin(iocp_driver *self, saros_op *op) {
 
 static int listen_at(iocp_driver *self, saros_handle *handle, saros_address *address, size_t backlog) {
     if (address->family == SAROS_UNIX) return SAROS_EAFNOSUPPORT;
-    int error = saros_try_listen(&handle->os, address, backlog);
+    int error = saros_try_listen(&handle->os, address, backlog, &handle->word);
     if (error < 0) return error;
     handle->bits = address->family == SAROS_INET6 ? SIX : 0;
     error = adopt(self, handle->os, &handle->bits);
@@ -299,9 +303,11 @@ static void iocp_submit(void *driver, saros_op *op) {
     int64_t       result = 0;
     switch (op->kind) {
     case SAROS_OP_SEND:
-        result = saros_try_send(handle->os, op->data, op->size);
-        if (result == SAROS_EAGAIN) begin(self, op);
-        else break;
+    case SAROS_OP_SENDV:
+        result = op->kind == SAROS_OP_SEND ? saros_try_send(handle->os, op->data, op->size)
+                                           : saros_try_sendv(handle->os, op->pieces, op->size);
+        if (result != SAROS_EAGAIN || saros_is_at_once(op)) break;
+        begin(self, op);
         return;
     case SAROS_OP_SENDTO:
         result = saros_try_sendto(handle->os, handle->sort & SAROS_SIX, op->datagram, op->size);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/eventfd.h>
@@ -27,7 +28,10 @@
 #define SOCKET_FLAGS 0
 #endif
 
-enum { MOST_DEAD = 128 }; /* dead connections that one accept skips */
+enum {
+    MOST_DEAD = 128,  /* dead connections that one accept skips */
+    MOST_PIECES = 256 /* in one call; less than any system's IOV_MAX but POSIX' own least of 16, which is nobody's */
+};
 
 static int failed(void) { return errno == EAGAIN || errno == EWOULDBLOCK ? SAROS_EAGAIN : saros_error_from_os(errno); }
 
@@ -78,8 +82,10 @@ static int listen_on(int *fd, saros_address *address, size_t backlog) {
     return 0;
 }
 
-int saros_try_listen(int *fd, saros_address *address, size_t backlog) {
+int saros_try_listen(int *fd, saros_address *address, size_t backlog, uintptr_t *file) {
+    if (address->bind & SAROS_REPLACE) saros_path_clear(address);
     int error = listen_on(fd, address, backlog);
+    *file = error == 0 && address->bind & SAROS_CLEAN_UP ? saros_path_made(address) : 0;
     if (!address->dual || (error != SAROS_EAFNOSUPPORT && error != SAROS_EADDRNOTAVAIL)) return error;
     /* IPv6 is switched off here */
     *address = (saros_address){.family = SAROS_INET, .port = address->port, .bind = address->bind};
@@ -166,6 +172,21 @@ int64_t saros_try_recv(int fd, void *buffer, size_t size) {
 int64_t saros_try_send(int fd, const void *data, size_t size) {
     ssize_t sent;
     do sent = send(fd, data, size, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent >= 0 ? sent : failed();
+}
+
+int64_t saros_try_sendv(int fd, const saros_piece *pieces, size_t count) {
+    struct iovec  vector[MOST_PIECES];
+    struct msghdr message = {.msg_iov = vector};
+    ssize_t       sent;
+    if (count > MOST_PIECES) count = MOST_PIECES;
+    for (size_t i = 0; i < count; i++) {
+        vector[i].iov_base = (void *)(uintptr_t)pieces[i].data; /* which it only reads */
+        vector[i].iov_len = pieces[i].size;
+    }
+    message.msg_iovlen = count;
+    do sent = sendmsg(fd, &message, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     return sent >= 0 ? sent : failed();
 }

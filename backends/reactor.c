@@ -57,6 +57,7 @@ static void release_slot(saros_reactor *self, saros_handle *handle) {
 
 static void close_handle(saros_reactor *self, saros_handle *handle) {
     release_slot(self, handle);
+    if (handle->sort & SAROS_LISTENS) saros_try_unlink(handle->os, handle->word);
     if (handle->os != SAROS_NO_HANDLE && !handle->borrowed) saros_try_close(handle->os);
     handle->os = SAROS_NO_HANDLE;
 }
@@ -70,6 +71,7 @@ static unsigned direction(const saros_op *op) {
     case SAROS_OP_ACCEPT: return SAROS_IN;
     case SAROS_OP_SEND:
     case SAROS_OP_SENDTO:
+    case SAROS_OP_SENDV:
     case SAROS_OP_CONNECT: return SAROS_OUT;
     case SAROS_OP_POLL: return (unsigned)op->size; /* enum saros_ready has the same bits */
     default: return 0;
@@ -99,6 +101,15 @@ static int64_t send_some(saros_handle *handle, const saros_op *op) {
     int64_t sent = handle->bits & PIPE ? saros_try_write(handle->os, op->data, op->size)
                                        : or_failure(handle, saros_try_send(handle->os, op->data, op->size));
     note(handle, FULL, sent == SAROS_EAGAIN || (sent >= 0 && (size_t)sent < op->size));
+    return sent;
+}
+
+/* Whether there is room behind it the count does not tell: the pieces of one call may not be all. */
+static int64_t send_pieces(saros_handle *handle, const saros_op *op) {
+    bool    pipe = handle->bits & PIPE;
+    int64_t sent = or_failure(handle, pipe ? saros_try_write(handle->os, op->pieces->data, op->pieces->size)
+                                           : saros_try_sendv(handle->os, op->pieces, op->size));
+    note(handle, FULL, sent == SAROS_EAGAIN);
     return sent;
 }
 
@@ -166,6 +177,10 @@ static int end_pipe(saros_reactor *self, const saros_op *op) {
     return saros_try_end_pipe(&handle->os);
 }
 
+static int listen_at(saros_handle *handle, const saros_op *op) {
+    return saros_try_listen(&handle->os, op->address, op->size, &handle->word); /* a listener has no other use for it */
+}
+
 /* One try, when op is submitted (first) or when the kernel says that it may go on. */
 static int64_t attempt(saros_reactor *self, saros_op *op, bool first) {
     saros_handle *handle = op->handle;
@@ -176,9 +191,10 @@ static int64_t attempt(saros_reactor *self, saros_op *op, bool first) {
     case SAROS_OP_SEND: return first && (handle->bits & FULL) ? SAROS_EAGAIN : send_some(handle, op);
     case SAROS_OP_RECVFROM: return first && (handle->bits & EMPTY) ? SAROS_EAGAIN : 0;
     case SAROS_OP_SENDTO: return first && (handle->bits & FULL) ? SAROS_EAGAIN : send_to(op);
+    case SAROS_OP_SENDV: return first && (handle->bits & FULL) ? SAROS_EAGAIN : send_pieces(handle, op);
     case SAROS_OP_ACCEPT: return accept_one(self, op);
     case SAROS_OP_CONNECT: return first ? begin_connect(self, op) : end_connect(self, op);
-    case SAROS_OP_LISTEN: return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
+    case SAROS_OP_LISTEN: return opened(self, handle, listen_at(handle, op), true);
     case SAROS_OP_DATAGRAM: return opened(self, handle, saros_try_datagram(&handle->os, op->address), false);
     case SAROS_OP_ADOPT:
     case SAROS_OP_BORROW:
@@ -214,7 +230,7 @@ void saros_reactor_submit(void *driver, saros_op *op) {
     saros_reactor *self = driver;
     if (op->handle->state == SAROS_HANDLE_OPENING) make_new(op->handle);
     int64_t result = attempt(self, op, true);
-    if (result != SAROS_EAGAIN) {
+    if (result != SAROS_EAGAIN || saros_is_at_once(op)) {
         saros_complete(self->loop, op, result);
         return;
     }

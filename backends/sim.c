@@ -98,6 +98,18 @@ static int accept_one(sim_driver *self, saros_op *op) {
     return 0;
 }
 
+/* Piece by piece, until one is taken in part only. */
+static int64_t send_pieces(saros_net *net, saros_socket *socket, const saros_op *op) {
+    int64_t sent = 0;
+    for (size_t i = 0; i < op->size; i++) {
+        int64_t more = saros_net_send(net, socket, op->pieces[i].data, op->pieces[i].size);
+        if (more < 0 && sent == 0) return more;
+        if (more > 0) sent += more;
+        if (more < (int64_t)op->pieces[i].size) break;
+    }
+    return sent;
+}
+
 /* Does the op, if it can be done now. */
 static int64_t attempt(sim_driver *self, saros_op *op) {
     saros_net    *net = &self->net;
@@ -114,6 +126,7 @@ static int64_t attempt(sim_driver *self, saros_op *op) {
     case SAROS_OP_SEND: return saros_net_send(net, socket, op->data, op->size);
     case SAROS_OP_RECVFROM: return saros_net_readable(socket) ? 0 : SAROS_EAGAIN;
     case SAROS_OP_SENDTO: return saros_net_sendto(net, socket, op->datagram, op->size);
+    case SAROS_OP_SENDV: return send_pieces(net, socket, op);
     case SAROS_OP_SHUTDOWN: return saros_net_shutdown(net, socket);
     case SAROS_OP_POLL: return saros_net_ready(socket, (unsigned)op->size);
     case SAROS_OP_NAME: return saros_net_name(socket, op->size == 1, op->address);
@@ -142,7 +155,9 @@ static bool is_for_later(const sim_driver *self, const saros_op *op) {
     case SAROS_OP_PAIR:
     case SAROS_OP_NAME:
     case SAROS_OP_OPTION: return false;
-    default: return self->net.completion && op->handle->word != 0; /* nothing is left of a connect that failed */
+    default:
+        return self->net.completion && op->handle->word != 0 &&
+               !saros_is_at_once(op); /* nothing is left of a connect that failed */
     }
 }
 
@@ -157,7 +172,7 @@ static void sim_submit(void *driver, saros_op *op) {
     } else if (result == 0) {
         result = attempt(self, op);
     }
-    if (result == SAROS_EAGAIN) saros_trace(net->loop, SAROS_ON_PARK, op, 0);
+    if (result == SAROS_EAGAIN && !saros_is_at_once(op)) saros_trace(net->loop, SAROS_ON_PARK, op, 0);
     else finish(self, op, result);
 }
 

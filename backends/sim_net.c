@@ -166,6 +166,7 @@ static bool knock(saros_net *net, saros_socket *client) {
     }
     if (listener->queued == listener->most) return false;
     if ((server = saros_net_socket(net, &client->target, client->other, SAROS_SOCKET_STREAM)) == NULL) return false;
+    memcpy(server->options, listener->options, sizeof server->options);
     server->target = client->name;
     server->other = client->host;
     server->hole = client->hole;

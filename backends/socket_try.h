@@ -11,11 +11,17 @@
 
 #include "core/driver.h"
 
-int64_t saros_try_recv(saros_os_handle fd, void *buffer, size_t size);     /* bytes, 0 at the end */
-int64_t saros_try_send(saros_os_handle fd, const void *data, size_t size); /* bytes */
+int64_t saros_try_recv(saros_os_handle fd, void *buffer, size_t size);                /* bytes, 0 at the end */
+int64_t saros_try_send(saros_os_handle fd, const void *data, size_t size);            /* bytes */
+int64_t saros_try_sendv(saros_os_handle fd, const saros_piece *pieces, size_t count); /* the same, in one call */
 int saros_try_socket(int family, int type, saros_os_handle *fd); /* AF_…, SOCK_…; for who opens it by other means */
 int saros_try_accept(saros_os_handle fd, saros_os_handle *accepted);
-int saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog);
+/* *file: what saros_try_unlink is to be given before the close. */
+int  saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog, uintptr_t *file);
+void saros_try_unlink(saros_os_handle fd, uintptr_t file);
+/* posix_path.c: removes a file at which nobody listens; which file it is that bind has made, 0: none. */
+void      saros_path_clear(const saros_address *address);
+uintptr_t saros_path_made(const saros_address *address);
 /* from: where it is to bind first, or NULL. SAROS_EAGAIN: under way; wait for writable, then ask saros_try_connected how
  * it went. */
 int saros_try_connect(saros_os_handle *fd, const saros_address *address, const saros_address *from);

@@ -68,8 +68,8 @@ static unsigned at_most(size_t size) { return size < MOST ? (unsigned)size : MOS
 
 /* Does the kernel only tell when it may be tried? */
 static bool is_tried(const saros_op *op) {
-    return op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_POLL || op->kind == SAROS_OP_SENDTO ||
-           (op->handle->bits & PIPE);
+    return op->kind == SAROS_OP_CONNECT || op->kind == SAROS_OP_SENDV || op->kind == SAROS_OP_POLL ||
+           op->kind == SAROS_OP_SENDTO || (op->handle->bits & PIPE);
 }
 
 static unsigned readiness(const saros_op *op) {
@@ -140,10 +140,11 @@ static int64_t sent(saros_handle *handle, int64_t count, size_t size) {
 }
 
 static int64_t send_some(saros_handle *handle, const saros_op *op) {
-    bool pipe = handle->bits & PIPE;
-    return sent(handle,
-                pipe ? saros_try_write(handle->os, op->data, op->size) : saros_try_send(handle->os, op->data, op->size),
-                op->size);
+    const saros_piece whole = {op->data, op->size}, *first = op->kind == SAROS_OP_SENDV ? op->pieces : &whole;
+    if (handle->bits & PIPE) return sent(handle, saros_try_write(handle->os, first->data, first->size), first->size);
+    /* of pieces one call may not take all, whatever room there is */
+    if (first != &whole) return sent(handle, saros_try_sendv(handle->os, first, op->size), 1);
+    return sent(handle, saros_try_send(handle->os, op->data, op->size), op->size);
 }
 
 static int64_t send_to(const saros_op *op) {
@@ -173,6 +174,7 @@ static int accept_one(uring_driver *self, saros_op *op) {
 
 /* Descriptors only: what is in flight on the handle has ended. */
 static void close_handle(saros_handle *handle) {
+    if (handle->sort & SAROS_LISTENS) saros_try_unlink(handle->os, handle->word);
     if (handle->os != SAROS_NO_HANDLE && !handle->borrowed) saros_try_close(handle->os);
     handle->os = SAROS_NO_HANDLE;
 }
@@ -207,8 +209,7 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
         if (!more) return SAROS_EAGAIN;
         return op->buffer == NULL ? 0 : receive(handle, op->buffer, op->size);
     case SAROS_OP_SEND:
-        if (handle->bits & FULL) return SAROS_EAGAIN;
-        return send_some(handle, op);
+    case SAROS_OP_SENDV: return handle->bits & FULL ? SAROS_EAGAIN : send_some(handle, op);
     case SAROS_OP_RECVFROM: return more ? 0 : SAROS_EAGAIN;
     case SAROS_OP_SENDTO: return handle->bits & FULL ? SAROS_EAGAIN : send_to(op);
     case SAROS_OP_ACCEPT: return more ? accept_one(self, op) : SAROS_EAGAIN;
@@ -217,7 +218,7 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
         return opened(self, handle, saros_try_connect(&handle->os, op->address, saros_connects_from(op)), false);
     case SAROS_OP_LISTEN:
         make_new(handle, op->address->family == SAROS_UNIX);
-        return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size), true);
+        return opened(self, handle, saros_try_listen(&handle->os, op->address, op->size, &handle->word), true);
     case SAROS_OP_DATAGRAM:
         make_new(handle, true); /* only a try tells that there is no other one */
         return opened(self, handle, saros_try_datagram(&handle->os, op->address), false);
@@ -238,7 +239,8 @@ static int64_t attempt(uring_driver *self, saros_op *op) {
 
 /* An op that the kernel has called ready. */
 static int64_t tried(uring_driver *self, saros_op *op) {
-    note(op->handle, op->kind == SAROS_OP_SEND || op->kind == SAROS_OP_SENDTO ? FULL : 0, false);
+    bool sends = op->kind == SAROS_OP_SEND || op->kind == SAROS_OP_SENDV || op->kind == SAROS_OP_SENDTO;
+    note(op->handle, sends ? FULL : 0, false);
     note(op->handle, op->kind == SAROS_OP_RECV ? MORE : 0, true);
     return attempt(self, op);
 }
@@ -345,7 +347,7 @@ static int park(uring_driver *self, saros_op *op) {
 static void uring_submit(void *driver, saros_op *op) {
     uring_driver *self = driver;
     int64_t       result = attempt(self, op);
-    if (result == SAROS_EAGAIN) {
+    if (result == SAROS_EAGAIN && !saros_is_at_once(op)) {
         int error = park(self, op);
         if (error < 0) give_up(self, op, error);
     } else {

@@ -14,6 +14,7 @@ enum {
     MOST_SENT = 256 * 1024,  /* bytes that one send is given */
     MOST_STRANGERS = 16,     /* who may connect to a waker's port before its own other end does */
     MOST_RECEIVED = 1 << 30, /* bytes: recv's size is an int */
+    MOST_PIECES = 64,        /* in one call */
 };
 
 /* WSAEWOULDBLOCK is SAROS_EAGAIN. What we are handed was a socket once; if it is none any more, somebody has closed it. */
@@ -66,7 +67,10 @@ static int listen_on(saros_os_handle *fd, saros_address *address, size_t backlog
     return 0;
 }
 
-int saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog) {
+void saros_try_unlink(saros_os_handle fd, uintptr_t file) { (void)fd, (void)file; }
+
+int saros_try_listen(saros_os_handle *fd, saros_address *address, size_t backlog, uintptr_t *file) {
+    *file = 0;
     int error = listen_on(fd, address, backlog);
     if (!address->dual || (error != SAROS_EAFNOSUPPORT && error != SAROS_EADDRNOTAVAIL)) return error;
     *address = (saros_address){.family = SAROS_INET, .port = address->port}; /* IPv6 is switched off here */
@@ -124,6 +128,18 @@ int64_t saros_try_recv(saros_os_handle fd, void *buffer, size_t size) {
 int64_t saros_try_send(saros_os_handle fd, const void *data, size_t size) {
     int sent = send((SOCKET)fd, data, size < MOST_SENT ? (int)size : MOST_SENT, 0);
     return sent >= 0 ? sent : failed();
+}
+
+int64_t saros_try_sendv(saros_os_handle fd, const saros_piece *pieces, size_t count) {
+    WSABUF buffers[MOST_PIECES];
+    DWORD  sent, used = 0;
+    size_t room = MOST_SENT;
+    for (; used < count && used < MOST_PIECES && room > 0; used++) {
+        size_t size = pieces[used].size < room ? pieces[used].size : room;
+        buffers[used] = (WSABUF){.buf = (char *)(uintptr_t)pieces[used].data, .len = (ULONG)size};
+        room -= size;
+    }
+    return WSASend((SOCKET)fd, buffers, used, &sent, 0, NULL, NULL) == 0 ? (int64_t)sent : failed();
 }
 
 int saros_try_shutdown(saros_os_handle fd) { return shutdown((SOCKET)fd, SD_SEND) == 0 ? 0 : failed(); }

@@ -52,5 +52,9 @@ SAROS_API bool saros_watched(const saros_loop *loop);
 static inline bool saros_is_lent(const saros_op *op) {
     return op->kind == SAROS_OP_RECV ? op->buffer == NULL : op->kind == SAROS_OP_RECVFROM;
 }
+/* Is it a send that is not to wait? Then SAROS_EAGAIN is its result, and nothing of it may be left in flight. */
+static inline bool saros_is_at_once(const saros_op *op) {
+    return (op->kind == SAROS_OP_SEND || op->kind == SAROS_OP_SENDV) && op->at_once;
+}
 
 #endif

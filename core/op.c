@@ -17,6 +17,7 @@ static unsigned direction(const saros_op *op) {
     case SAROS_OP_RECVFROM: return READING;
     case SAROS_OP_SEND:
     case SAROS_OP_SENDTO:
+    case SAROS_OP_SENDV:
     case SAROS_OP_SHUTDOWN: return WRITING;
     default: return 0;
     }
@@ -75,6 +76,7 @@ static int refusal(const saros_loop *loop, const saros_op *op) {
     switch (op->kind) {
     case SAROS_OP_RECV:
     case SAROS_OP_SEND:
+    case SAROS_OP_SENDV:
         if (handle->sort != 0 || handle->borrowed) return unfit(handle, op);
         return op->size == 0 && !saros_is_lent(op) ? SAROS_EINVAL : 0; /* 0 received would read as the end */
     case SAROS_OP_SHUTDOWN: return handle->sort != 0 || handle->borrowed ? unfit(handle, op) : 0;

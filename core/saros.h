@@ -25,6 +25,7 @@ typedef struct saros_op       saros_op;
 typedef struct saros_handle   saros_handle;
 typedef struct saros_address  saros_address;
 typedef struct saros_setting  saros_setting;
+typedef struct saros_piece    saros_piece;
 typedef struct saros_datagram saros_datagram;
 
 /* Nanoseconds, on the loop's own clock: it never goes back, and its zero means nothing. */
@@ -61,7 +62,10 @@ struct saros_address {
 enum saros_bind {
     SAROS_REUSE_PORT = 1, /* several that all ask for it share the port: each connection or datagram is for one of them;
                              SAROS_ENOSYS on Windows */
-    SAROS_REUSE_ADDRESS = 2 /* the same for datagrams, but what is sent to a group or to all is for each of them */
+    SAROS_REUSE_ADDRESS = 2, /* the same for datagrams, but what is sent to a group or to all is for each of them */
+    /* Of a Unix socket's path, and without effect on Windows and where there are no files: */
+    SAROS_REPLACE = 4, /* a socket's file at which nobody listens is removed before */
+    SAROS_CLEAN_UP = 8 /* the file is removed when the listener is closed, if it still is the same */
 };
 
 #define SAROS_ADDRESS_TEXT 128 /* room for any address as text, with its zero */
@@ -96,6 +100,7 @@ SAROS_API size_t saros_address_format(const saros_address *address, char text[SA
     X(ACCEPT, "accept")     /* handle = listener, accepted = an empty handle -> 0 and that one open */           \
     X(RECV, "recv")         /* handle, buffer, size -> 1..size, or 0 at the end; buffer NULL: lent, see below */ \
     X(SEND, "send")         /* handle, data, size -> 1..size */                                                  \
+    X(SENDV, "sendv")       /* handle, pieces, size = how many, none of them empty -> 1..the sum of theirs */    \
     X(RECVFROM, "recvfrom") /* handle, datagram, size = the most to take of it, 0: all -> 0..size */             \
     X(SENDTO, "sendto")     /* handle, datagram, size -> size: it goes whole or not at all */                    \
     X(SHUTDOWN, "shutdown") /* handle: no more will be sent -> 0 */                                              \
@@ -125,14 +130,24 @@ struct saros_op {
         saros_address  *address;
         saros_setting  *setting;
         saros_datagram *datagram;
+        saros_piece    *pieces;
     };
-    size_t   size;
-    int64_t  result;
-    uint8_t  kind;       /* enum saros_kind */
-    uint8_t  state;      /* enum saros_op_state; read it, do not write it */
-    uint8_t  background; /* TIMER: does not keep the loop busy */
-    uint8_t  mark;       /* the driver's */
-    uint32_t word;       /* the driver's; the timer heap's */
+    size_t  size;
+    int64_t result;
+    uint8_t kind;  /* enum saros_kind */
+    uint8_t state; /* enum saros_op_state; read it, do not write it */
+    union {
+        uint8_t background; /* TIMER: does not keep the loop busy */
+        uint8_t at_once;    /* SEND, SENDV: ends with SAROS_EAGAIN where it would have to wait */
+    };
+    uint8_t  mark; /* the driver's */
+    uint32_t word; /* the driver's; the timer heap's */
+};
+
+/* What a SENDV sends, one after the other; the driver's until it is told, as the bytes are. */
+struct saros_piece {
+    const void *data;
+    size_t      size;
 };
 
 /* What a POLL waits for: that a receive or accept, or a send, would not wait. An end or an error is both. Any number of
@@ -175,7 +190,7 @@ struct saros_datagram {
 };
 
 /* An open stream, listener or socket for datagrams, or a borrowed descriptor. Zero it. It must stay where it is from what opens
- * it until its CLOSE is told. At most one RECV(FROM) and one SEND(TO) (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16
+ * it until its CLOSE is told. At most one RECV(FROM) and one SEND(V, TO) (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16
  * ACCEPTs. An empty one is
  * for one op at a time to open: SAROS_EBUSY also where an ACCEPT in flight is to fill it. */
 struct saros_handle {

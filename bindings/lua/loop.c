@@ -412,8 +412,8 @@ static int loop_gc(lua_State *L) {
     saros_service_close(rt); /* it works on userdata, which are freed with the state */
     while (rt->lost != NULL) saros_lost_drop(rt->lost);
     for (saros_stream *stream = rt->streams; stream != NULL; stream = stream->next) {
-        saros_window_forget(rt->loop, &stream->window);
-        if (stream->closing != NULL) saros_abandon(rt->loop, &stream->close);
+        if (stream->rt == NULL) saros_abandon(rt->loop, &stream->close);
+        else saros_window_forget(rt->loop, &stream->window);
         saros_stream_drop_layer(stream);
     }
     saros_clocks_close(rt);

@@ -233,6 +233,7 @@ static const char *const lazy[][2] = {{"serve", "serve"},
                                       {"_group_error", "group_error"},
                                       {"_owner", "owner"},
                                       {"_connect_name", "connect_name"},
+                                      {"_copy_any", "copy_any"},
                                       {"_options", "options"},
                                       {"_udp_name", "udp_name"},
                                       {"socket", "socket"},
@@ -347,6 +348,8 @@ static int module_new(lua_State *L) {
     saros_open_sync(L);
     saros_open_error(L);
     saros_open_net(L);
+    saros_open_buffer(L);
+    saros_open_copy(L);
     saros_open_names(L);
     saros_open_ready(L);
     saros_open_install(L);

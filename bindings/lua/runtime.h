@@ -75,6 +75,7 @@ enum saros_type {
     SAROS_T_BORROWED,
     SAROS_T_TLS_CONTEXT,
     SAROS_T_TLS_SESSION,
+    SAROS_T_BUFFER,
     SAROS_TYPES
 };
 
@@ -341,6 +342,8 @@ void saros_open_sync(lua_State *L);
 void saros_open_error(lua_State *L);
 void saros_open_net(lua_State *L);
 void saros_open_udp(lua_State *L);
+void saros_open_buffer(lua_State *L);
+void saros_open_copy(lua_State *L);
 void saros_open_names(lua_State *L);
 void saros_open_ready(lua_State *L);
 void saros_open_files(lua_State *L);

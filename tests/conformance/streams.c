@@ -303,6 +303,92 @@ static void the_hot_path_allocates_nothing(void **state) {
     pair_close(w, &p);
 }
 
+/* ---- pieces, and sends that are not to wait ---------------------------------------------------------------------- */
+
+static void pieces_arrive_in_their_order(void **state) {
+    enum { PIECES = 1200 };
+    static saros_piece pieces[PIECES];
+    static char        bytes[PIECES * 3];
+    world             *w = *state;
+    pair               p;
+    size_t             total = 0;
+    for (size_t i = 0; i < PIECES; i++) {
+        size_t size = 1 + i % 3;
+        memset(bytes + total, 'a' + (int)(i % 26), size);
+        pieces[i] = (saros_piece){bytes + total, size};
+        total += size;
+    }
+    for (int i = 0; i < 2; i++) {
+        pair_open(w, &p, families[i]);
+        size_t from = 0, sent = 0, got = 0;
+        while (from < PIECES) { /* short is normal: from the first one on that did not go out whole */
+            int64_t result = perform(w, SAROS_OP_SENDV, &p.client, &pieces[from], PIECES - from);
+            assert_in_range(result, 1, total - sent);
+            sent += (size_t)result;
+            for (size_t left = (size_t)result; left > 0;) {
+                saros_piece *first = &pieces[from];
+                size_t       now = left < first->size ? left : first->size;
+                *first = (saros_piece){(const char *)first->data + now, first->size - now};
+                left -= now;
+                if (first->size == 0) from++;
+            }
+        }
+        assert_int_equal(sent, total);
+        while (got < total) {
+            int64_t result = perform(w, SAROS_OP_RECV, &p.server, buffer + got, sizeof buffer - got);
+            assert_true(result > 0);
+            got += (size_t)result;
+        }
+        assert_memory_equal(buffer, bytes, total);
+        pair_close(w, &p);
+        size_t at = 0;
+        for (size_t k = 0; k < PIECES; k++) { /* as they were */
+            pieces[k] = (saros_piece){bytes + at, 1 + k % 3};
+            at += 1 + k % 3;
+        }
+    }
+    pair_open(w, &p, SAROS_INET);
+    assert_result(perform(w, SAROS_OP_SENDV, &p.client, pieces, 0), SAROS_EINVAL);
+    pair_close(w, &p);
+}
+
+/* Sends until it would have to wait; true: it said so and nothing is in flight. */
+static bool fill(world *w, saros_handle *handle, bool in_pieces) {
+    saros_piece piece = {buffer, sizeof buffer};
+    told        t = {0};
+    for (int i = 0; i < 20000; i++) {
+        prepare(w, &t);
+        t.op.kind = in_pieces ? SAROS_OP_SENDV : SAROS_OP_SEND;
+        t.op.handle = handle;
+        t.op.data = in_pieces ? (void *)&piece : (void *)buffer;
+        t.op.size = in_pieces ? 1 : sizeof buffer;
+        t.op.at_once = 1;
+        if (!saros_submit_now(w->loop, &t.op)) return false;
+        if (t.op.result == SAROS_EAGAIN) return handle->first == NULL;
+        assert_true(t.op.result > 0);
+    }
+    return false;
+}
+
+static void a_send_at_once_does_not_wait(void **state) {
+    world *w = *state;
+    pair   p;
+    told   send = {0};
+    for (int i = 0; i < 4; i++) {
+        bool in_pieces = i & 2;
+        pair_open(w, &p, families[i & 1]);
+        assert_true(fill(w, &p.client, in_pieces));
+        saros_piece piece = {buffer, sizeof buffer};
+        start(w, &send, in_pieces ? SAROS_OP_SENDV : SAROS_OP_SEND, &p.client, in_pieces ? (void *)&piece : buffer,
+              in_pieces ? 1 : sizeof buffer);
+        steps(w, 3);
+        assert_int_equal(send.times, 0); /* one that may wait does */
+        while (send.times == 0) assert_true(perform(w, SAROS_OP_RECV, &p.server, lent, sizeof lent) > 0);
+        assert_in_range(send.result, 1, sizeof buffer);
+        pair_close(w, &p);
+    }
+}
+
 int conform_streams(void) {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_receive_gives_what_is_there_and_no_more_than_its_room),
@@ -316,6 +402,8 @@ int conform_streams(void) {
         WORLD_TEST(reading_and_writing_go_on_at_once_and_apart),
         WORLD_TEST(sixty_four_mebibytes_arrive_though_the_reader_is_slow),
         WORLD_TEST(many_connections_are_served_at_once),
+        WORLD_TEST(pieces_arrive_in_their_order),
+        WORLD_TEST(a_send_at_once_does_not_wait),
         WORLD_TEST(the_hot_path_allocates_nothing),
     };
     return cmocka_run_group_tests_name(group_name("streams"), tests, NULL, NULL);

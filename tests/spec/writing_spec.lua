@@ -36,7 +36,7 @@ describe("stream:write", function()
 
    it("names arguments that are neither, and has sent nothing then", function()
       local client, server = kit.pair()
-      for _, value in ipairs({ {}, true, print, client }) do
+      for _, value in ipairs({ true, print, client, io.stdout }) do
          kit.raises("bad argument #3", client.write, client, "x", value)
       end
       kit.raises("bad argument #3", client.write, client, "x", nil)

@@ -1322,7 +1322,6 @@ function Process:close() end
 
 -- ---- streams -------------------------------------------------------------------------------------------------------
 
----Options of streams, listeners and servers.
 ---@class saros.tls_options
 ---@field host? string the name or address that the server's certificate has to have
 ---@field insecure? boolean a client verifies nobody
@@ -1404,7 +1403,22 @@ function tls.server(stream, options) end
 ---@return string? code
 function tls.upgrade(stream, options) end
 
+---Options of streams, listeners and servers.
 ---@class saros.stream_options
+---@field nodelay? boolean small segments go out at once (on)
+---@field keepalive? boolean|integer asks a silent peer whether it lives; after so many seconds
+---@field keepalive_idle? integer seconds
+---@field keepalive_interval? integer seconds
+---@field keepalive_count? integer
+---@field linger? integer|false seconds that the system goes on sending behind a close
+---@field send_buffer? integer bytes
+---@field receive_buffer? integer bytes
+---@field ttl? integer
+---@field bind? saros.address of connect: where it comes from
+---@field reuse_port? boolean of listeners: they share a port that all ask for it
+---@field v6only? boolean of listeners: the any-address of IPv6 leaves IPv4 out
+---@field replace? boolean of listeners: a Unix socket's file at which nobody listens is removed first
+---@field clean_up? boolean of listeners: a Unix socket's file goes with its listener (on)
 ---@field line_limit? integer the longest line, in bytes (64 KiB)
 ---@field all_limit? integer the most that read("a") takes, in bytes (64 MiB)
 ---@field backlog? integer connections that wait to be accepted
@@ -1633,6 +1647,14 @@ function saros.remove_writer(fd) end
 ---@return string? code
 function saros.serve(address, fn, options) end
 
+---An option of the socket, which is that of what it accepts; with a value sets it.
+---@param name string
+---@param value? boolean|integer
+---@return boolean|integer|saros.listener|nil
+---@return string? message
+---@return string? code
+function Listener:option(name, value) end
+
 ---Waits for a connection.
 ---@async
 ---@return saros.stream?
@@ -1747,10 +1769,10 @@ function Server:shutdown(seconds) end
 ---@return string|number|nil ...
 function Stream:read(...) end
 
----Reads 1 to n bytes, what there is; at the end nil alone.
+---Reads 1 to n bytes, what there is, or as many as a buffer has room for: then the number of bytes; at the end nil alone.
 ---@async
----@param n? integer
----@return string?
+---@param n? integer|saros.buffer
+---@return string|integer|nil
 ---@return string? message
 ---@return string? code
 function Stream:read_some(n) end
@@ -1780,12 +1802,27 @@ function Stream:lines(...) end
 
 ---Writes, and waits until the kernel has taken all.
 ---@async
----@param ... string|number
+---@param ... string|number|saros.buffer|(string|number|saros.buffer)[]
 ---@return saros.stream? self
 ---@return string? message
 ---@return string? code
 ---@return integer? bytes_sent
 function Stream:write(...) end
+
+---Writes without waiting: all of it, to the kernel or kept for it; or nothing, and then the code is "EAGAIN".
+---@param ... string|number|saros.buffer|(string|number|saros.buffer)[]
+---@return saros.stream? self
+---@return string? message
+---@return string? code
+function Stream:try_write(...) end
+
+---Keeps what is written until so much of it is there, or a line has ended.
+---@param mode "no"|"full"|"line"
+---@param size? integer bytes (64 KiB)
+---@return saros.stream? self
+---@return string? message
+---@return string? code
+function Stream:setvbuf(mode, size) end
 
 ---Says that no more will be sent, when its turn has come.
 ---@async
@@ -1794,13 +1831,31 @@ function Stream:write(...) end
 ---@return string? code
 function Stream:shutdown() end
 
----Nothing is buffered on our side: the stream.
----@return saros.stream self
+---Waits until what setvbuf and try_write have kept is sent.
+---@async
+---@return saros.stream? self
+---@return string? message
+---@return string? code
 function Stream:flush() end
 
----Closes; who waits on the stream is told "ECLOSED".
----@return true
+---Closes, once what was kept is sent; who waits on the stream is told "ECLOSED".
+---@async
+---@return true?
+---@return string? message
+---@return string? code
 function Stream:close() end
+
+---Closes, drops what was not sent, and lets the peer see a reset.
+---@return true
+function Stream:abort() end
+
+---An option of the socket; with a value sets it.
+---@param name string
+---@param value? boolean|integer
+---@return boolean|integer|saros.stream|nil
+---@return string? message
+---@return string? code
+function Stream:option(name, value) end
 
 ---The address of this end.
 ---@return string?
@@ -1833,6 +1888,42 @@ function Stream:tls_info() end
 ---@return string? message
 ---@return string? code
 function Stream:tls_session() end
+
+---Copies until `from` ends, or n bytes; neither is closed.
+---@async
+---@param from saros.stream|table|userdata
+---@param to saros.stream|table|userdata
+---@param n? integer
+---@return integer? bytes
+---@return string? message
+---@return string? code
+---@return integer? copied
+function saros.copy(from, to, n) end
+
+---Bytes in one place, for reading and writing without garbage.
+---@class saros.buffer
+---@operator len: integer
+local Buffer = {}
+
+---Room for n bytes, and none in it.
+---@param n integer
+---@return saros.buffer
+function saros.buffer(n) end
+
+---How many bytes fit.
+---@return integer
+function Buffer:capacity() end
+
+---As string.sub.
+---@param i? integer
+---@param j? integer
+---@return string
+function Buffer:sub(i, j) end
+
+---Puts the text in place of what was there.
+---@param text string
+---@return saros.buffer self
+function Buffer:set(text) end
 
 -- ---- errors --------------------------------------------------------------------------------------------------------
 

@@ -14,20 +14,30 @@ Server.__metatable = false
 local PAUSE = 1 -- seconds, as asyncio's
 local EXHAUSTED = {EMFILE = true, ENFILE = true, ENOBUFS = true, ENOMEM = true}
 
-local function handle(server, stream, handler)
-   local task = saros.current_task() -- which it no longer is where a loop that closes ends it
+-- One of a server, which all its handlers share: what a connection costs counts.
+local Leaves = {__metatable = false}
+
+function Leaves:__close()
+   local task = saros.current_task() -- nil where a loop that closes ends it
+   if task then self.server:_left(task) end
+end
+
+local function handle(server, stream)
    local _closes <close> = stream
-   local _leaves <close> = setmetatable({}, {
-      __close = function() server:_left(task) end,
-   })
+   local _leaves <close> = server.leaves
    if server.tls then
       local ok, message = server.tls(stream)
       if not ok then return saros._report(("serve %s: %s"):format(server.where, message)) end
    end
-   handler(stream, (stream:peer_address()))
+   server.handler(stream, (stream:peer_address()))
 end
 
--- One connection. False: no more will come. An accept may win over the close that should have ended it.
+local function complain(server, err)
+   saros._report("serve " .. server.where .. ": " .. tostring(err))
+end
+
+-- One connection. False: no more will come. An accept may win over the close that should have ended it. That the system
+-- has nothing left is said once, until it has again.
 local function accept_one(server)
    server:_wait_for_place()
    local stream, message, code = server.listener:accept()
@@ -37,22 +47,23 @@ local function accept_one(server)
    end
    if not stream then
       if code == "ECLOSED" then return false end
-      error(EXHAUSTED[code] and message .. "; accepting pauses for a second" or message, 0)
+      if not EXHAUSTED[code] then error(message, 0) end
+      if not server.exhausted then complain(server, message .. "; accepting pauses for a second, and again") end
+      server.exhausted = true
+      saros.sleep(PAUSE)
+      return true
    end
+   server.exhausted = false
    server.count = server.count + 1
-   local ok, task = saros.pcall(spawn, handle, server, stream, server.handler)
+   local ok, task = saros.pcall(spawn, server.handle, stream)
    if not ok then
       server.count = server.count - 1
       stream:close()
       error(task, 0)
    end
    server.handlers[task] = stream
-   task:set_name("handler"):add_done_callback(server.ended)
+   if server.limit then task:add_done_callback(server.ended) end -- else whoever waits for it looks itself
    return true
-end
-
-local function complain(server, err)
-   saros._report("serve " .. server.where .. ": " .. tostring(err))
 end
 
 -- Goes on after every failure but its own cancellation; so it also outlives a lack of memory, where that passes.
@@ -76,29 +87,23 @@ function Server:_wait_for_place()
    end
 end
 
--- A handler that is cancelled before its first step never begins, and so has nothing to close.
-local function when_ended(server)
-   return function(task)
-      local stream = server.handlers[task]
-      if stream then
-         stream:close()
-         server:_left(task)
-      end
+-- A handler that is cancelled before its first step never begins, and so closes nothing.
+function Server:_ended(task)
+   local stream = self.handlers[task]
+   if stream then
+      stream:close()
+      self:_left(task)
    end
 end
 
 function Server:_left(task)
+   if not self.handlers[task] then return end
    self.handlers[task] = nil
    self.count = self.count - 1
    if self.place then
       local place = self.place
       self.place = nil
       place:set_result()
-   end
-   if self.count == 0 and self.empty then
-      local empty = self.empty
-      self.empty = nil
-      empty:set_result()
    end
 end
 
@@ -115,9 +120,11 @@ end
 -- Waits until the server is closed and its last handler has ended.
 function Server:wait()
    saros.wait({self.acceptor})
-   while self.count > 0 do
-      self.empty = self.empty or saros.future()
-      self.empty:await()
+   while next(self.handlers) do
+      local tasks = {}
+      for task in pairs(self.handlers) do tasks[#tasks + 1] = task end
+      saros.wait(tasks)
+      for _, task in ipairs(tasks) do self:_ended(task) end
    end
    return true
 end
@@ -165,7 +172,9 @@ local function serve(address, handler, options)
       listener = listener, where = listener:address(), handler = handler, limit = limit, handlers = {}, count = 0,
       tls = tls,
    }, Server)
-   server.ended = when_ended(server)
+   server.leaves = setmetatable({server = server}, Leaves)
+   function server.handle(stream) return handle(server, stream) end
+   function server.ended(task) server:_ended(task) end
    server.acceptor = spawn(accept_loop, server):set_name("accept " .. server.where)
    return server
 end

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bindings/lua/services/file.h"
+#include "bindings/lua/streams/parts.h"
 #include "bindings/lua/streams/stream.h"
 
 /* A step of a call: how many results were pushed; or AGAIN, and *step is what follows once the job was told. */

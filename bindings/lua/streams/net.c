@@ -6,7 +6,8 @@
  * fails or is cancelled leaves nothing behind; a connection that was won is delivered, or closed with its stream. */
 #include <string.h>
 
-#include "bindings/lua/streams/stream.h"
+#include "bindings/lua/streams/output.h"
+#include "bindings/lua/streams/socket_options.h"
 
 /* ---- making and closing --------------------------------------------------------------------------------------- */
 
@@ -44,6 +45,10 @@ static void end_stream(saros_stream *stream) {
     if (stream->layer != NULL) stream->layer->closing(stream);
     saros_window_forget(stream->rt->loop, &stream->window);
     saros_wake_all(&stream->writers, SAROS_ECLOSED);
+    /* who copies may just now wait at the other stream, and is told nothing by this one's close */
+    if (stream->copies & SAROS_COPIES_FROM) saros_cancel(stream->rt->loop, &stream->reader->op);
+    if (stream->copies & SAROS_COPIES_TO) saros_cancel(stream->rt->loop, &stream->writer->op);
+    stream->copies = 0;
     stream->reader = stream->writer = NULL;
 }
 
@@ -75,6 +80,7 @@ static void close_told(saros_loop *loop, saros_op *op, int64_t result) {
 
 void saros_stream_drop_layer(saros_stream *stream) {
     saros_layer *layer = stream->layer;
+    saros_output_free(stream);
     stream->layer = NULL;
     if (layer != NULL) layer->free(layer, (stream->rt != NULL ? stream->rt : stream->closing)->loop);
 }
@@ -108,8 +114,38 @@ saros_stream *saros_check_any(lua_State *L) {
 
 int saros_closed(lua_State *L) { return saros_fail(L, SAROS_ECLOSED, "closed"); }
 
+/* What was kept is sent, or is not. */
+static int flushed_k(lua_State *L, int status, lua_KContext ctx) {
+    (void)ctx;
+    saros_stream_close(L, 1, lua_touserdata(L, 1));
+    if (status != LUA_OK && status != LUA_YIELD) return lua_error(L);
+    if (lua_isnil(L, 2)) return lua_gettop(L) - 1; /* as a file's close, it says that something was not written */
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 static int method_close(lua_State *L) {
-    saros_stream_close(L, 1, saros_check_any(L));
+    saros_stream     *stream = saros_check_any(L);
+    const saros_task *task = saros_running_task(saros_state(L));
+    if (stream->rt != NULL && saros_output_pending(stream->output) > 0 && task != NULL && task->at == L &&
+        lua_isyieldable(L) && !saros_is_cancelled(task)) {
+        lua_settop(L, 1);
+        lua_getfield(L, 1, "flush");
+        lua_pushvalue(L, 1);
+        return flushed_k(L, lua_pcallk(L, 1, LUA_MULTRET, 0, 0, flushed_k), 0);
+    }
+    saros_stream_close(L, 1, stream);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* Drops what was not sent, also what the kernel has, and lets the peer see a reset where there is such a thing. */
+static int method_abort(lua_State *L) {
+    saros_stream *stream = saros_check_stream(L);
+    saros_setting setting = {.option = SAROS_OPTION_LINGER, .value = 0};
+    saros_op      op = {.kind = SAROS_OP_OPTION, .handle = &stream->handle, .setting = &setting};
+    if (stream->rt != NULL) saros_submit_now(stream->rt->loop, &op); /* what has no such option is just closed */
+    saros_stream_close(L, 1, stream);
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -132,21 +168,23 @@ static int method_gc(lua_State *L) {
 
 /* ---- addresses ------------------------------------------------------------------------------------------------ */
 
-int saros_read_address(lua_State *L, saros_rt *rt, int arg, saros_address *address) {
+/* Reads the address at `at`: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises, about argument
+ * `arg`, on what can never be an address. 0, or the error of a name that leads nowhere. */
+static int read_address(lua_State *L, saros_rt *rt, int at, int arg, saros_address *address) {
     const char *why = NULL, *host = NULL;
     size_t      length, host_length = 0;
     int         is;
-    if (lua_istable(L, arg)) {
+    if (lua_istable(L, at)) {
         static const char *const names[] = {"host", "port", "path", NULL};
-        saros_check_options(L, arg, names);
-        if (saros_option(L, arg, "path") != LUA_TNIL) {
+        saros_check_options(L, at, names);
+        if (saros_option(L, at, "path") != LUA_TNIL) {
             if (lua_type(L, -1) != LUA_TSTRING) return luaL_argerror(L, arg, "field 'path': string expected");
             const char *path = lua_tolstring(L, -1, &length);
             is = saros_address_path(address, path, length, &why);
             lua_pushfstring(L, "unix:%s", path);
         } else {
-            saros_option(L, arg, "host");
-            saros_option(L, arg, "port");
+            saros_option(L, at, "host");
+            saros_option(L, at, "port");
             int         port_ok;
             lua_Integer port = lua_tointegerx(L, -1, &port_ok);
             if (!port_ok) return luaL_argerror(L, arg, "field 'port': integer expected");
@@ -158,13 +196,17 @@ int saros_read_address(lua_State *L, saros_rt *rt, int arg, saros_address *addre
             lua_pushfstring(L, strchr(host, ':') != NULL ? "[%s]:%I" : "%s:%I", host, port);
         }
     } else {
-        const char *text = luaL_checklstring(L, arg, &length);
+        const char *text = luaL_checklstring(L, at, &length);
         is = saros_address_parse(address, text, length, &host, &host_length, &why);
         lua_pushlstring(L, text, length);
     }
     if (is < 0) return luaL_argerror(L, arg, lua_pushfstring(L, "bad address '%s': %s", lua_tostring(L, -1), why));
     if (is != SAROS_IS_NAME) return 0;
     return rt->world != NULL ? rt->world->resolve(rt, host, host_length, address) : SAROS_ENOSYS;
+}
+
+int saros_read_address(lua_State *L, saros_rt *rt, int arg, saros_address *address) {
+    return read_address(L, rt, arg, arg, address);
 }
 
 int saros_no_address(lua_State *L, int code, const char *op) {
@@ -210,6 +252,15 @@ size_t saros_stream_limit(lua_State *L, int arg, const char *name, size_t otherw
 
 /* ---- connect -------------------------------------------------------------------------------------------------- */
 
+/* It is open, and closed where it cannot be made what was asked for. options: where they are; the stream is on top. */
+static int opened(lua_State *L, saros_stream *stream, int options, const char *op, const char *address) {
+    const char *which;
+    int         error = saros_socket_options_set(L, options, stream, &which);
+    if (error == 0) return 1;
+    saros_stream_close(L, -1, stream);
+    return saros_fail(L, error, "%s %s: option '%s': %s", op, address, which, saros_error_text(error));
+}
+
 /* Stack: 1 options, 2 the address's text, 3 the address, 4 the stream. */
 static int connect_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *stream = lua_touserdata(L, 4);
@@ -222,7 +273,17 @@ static int connect_k(lua_State *L, int status, lua_KContext ctx) {
     }
     if (result < 0 || stream->rt == NULL)
         return never_opened(L, stream, result < 0 ? (int)result : SAROS_ECLOSED, "connect", lua_tostring(L, 2));
-    return 1;
+    return lua_isnil(L, 1) ? 1 : opened(L, stream, 1, "connect", lua_tostring(L, 2));
+}
+
+/* The option bind: where the connection comes from. True: there is one. */
+static bool read_bind(lua_State *L, saros_rt *rt, saros_address *address) {
+    if (!lua_istable(L, 2) || saros_option(L, 2, "bind") == LUA_TNIL) return false;
+    int at = lua_gettop(L);
+    if (!lua_istable(L, at) && lua_type(L, at) != LUA_TSTRING) luaL_argerror(L, 2, "option 'bind': address expected");
+    if (read_address(L, rt, at, 2, address) < 0) luaL_argerror(L, 2, "option 'bind': a numeric address expected");
+    address->dual = false;
+    return true;
 }
 
 /* Stack: 1 the address, 2 options; the address's text, which has a name in it, on top. */
@@ -234,31 +295,34 @@ static int connect_name(lua_State *L) {
 
 /* saros.connect(address, options) -> stream */
 static int connect(lua_State *L) {
-    static const char *const names[] = {"line_limit", "all_limit", NULL};
-    saros_address            address;
+    static const char *const names[] = {"line_limit", "all_limit", "bind", SAROS_SOCKET_OPTION_NAMES, NULL};
+    saros_address            address[2];
     saros_task              *task = saros_begin(L, "saros.connect");
     lua_settop(L, 2);
     bool tls = lua_istable(L, 2) && saros_option(L, 2, "tls") != LUA_TNIL;
     lua_settop(L, 2);
     if (tls) return saros_call_part(L, "tls", "_connect");
     saros_check_options(L, 2, names);
+    saros_socket_options_check(L, 2);
     size_t line_limit = saros_stream_limit(L, 2, "line_limit", SAROS_LINE_LIMIT);
     size_t all_limit = saros_stream_limit(L, 2, "all_limit", SAROS_ALL_LIMIT);
-    int    code = saros_read_address(L, task->rt, 1, &address);
+    bool   bound = read_bind(L, task->rt, &address[1]);
+    lua_settop(L, 2);
+    int code = read_address(L, task->rt, 1, 1, &address[0]);
     if (code == SAROS_ENOSYS && task->rt->world == NULL) return connect_name(L);
     if (code < 0) return saros_no_address(L, code, "connect");
     lua_replace(L, 1);
     lua_settop(L, 2);
     lua_insert(L, 1);
-    saros_address *kept = lua_newuserdatauv(L, sizeof *kept, 0); /* the driver may read it while it connects */
-    *kept = address;
+    size_t size = (bound ? 2 : 1) * sizeof *address;
+    memcpy(lua_newuserdatauv(L, size, 0), address, size); /* the driver may read it while it connects */
     saros_stream *stream = saros_stream_new(L, task->rt, SAROS_T_STREAM, line_limit, all_limit);
     lua_pushvalue(L, 3);
     lua_setiuservalue(L, 4, 1); /* also when the coroutine is closed meanwhile */
     task->op.kind = SAROS_OP_CONNECT;
     task->op.handle = &stream->handle;
-    task->op.address = kept;
-    task->op.size = 0;
+    task->op.address = lua_touserdata(L, 3);
+    task->op.size = bound;
     saros_leave_host(task->rt, task);
     if (saros_submit_now(task->rt->loop, &task->op)) return saros_answer(L, task, connect_k(L, LUA_OK, 0));
     return saros_suspend(L, task, 0, connect_k);
@@ -268,22 +332,32 @@ static int connect(lua_State *L) {
 
 /* saros.listen(address, options) -> listener. Needs no task: nothing in it waits. */
 static int listen(lua_State *L) {
-    static const char *const names[] = {"backlog", "line_limit", "all_limit", NULL};
+    static const char *const names[] = {"backlog", "line_limit", "all_limit", "reuse_port",
+                                        "v6only",  "replace",    "clean_up",  SAROS_SOCKET_OPTION_NAMES,
+                                        NULL};
     saros_address            address;
     saros_rt                *rt = saros_loop_now(L, "saros.listen");
     lua_settop(L, 2);
     saros_check_options(L, 2, names);
+    saros_socket_options_check(L, 2);
     size_t backlog = saros_stream_limit(L, 2, "backlog", 0);
     size_t line_limit = saros_stream_limit(L, 2, "line_limit", SAROS_LINE_LIMIT);
     size_t all_limit = saros_stream_limit(L, 2, "all_limit", SAROS_ALL_LIMIT);
-    int    code = saros_read_address(L, rt, 1, &address);
+    int    flags = (saros_option_flag(L, 2, "reuse_port", false) ? SAROS_REUSE_PORT : 0) |
+                (saros_option_flag(L, 2, "replace", false) ? SAROS_REPLACE : 0) |
+                (saros_option_flag(L, 2, "clean_up", true) ? SAROS_CLEAN_UP : 0);
+    int code = read_address(L, rt, 1, 1, &address);
     if (code < 0) return saros_no_address(L, code, "listen");
+    address.bind = (uint16_t)flags;
+    static const uint8_t any[16];
+    if (address.family == SAROS_INET6 && memcmp(address.at.ip, any, sizeof any) == 0)
+        address.dual = !saros_option_flag(L, 2, "v6only", !address.dual);
     saros_stream *stream = saros_stream_new(L, rt, SAROS_T_LISTENER, line_limit, all_limit); /* for what it accepts */
     saros_op      op = {.kind = SAROS_OP_LISTEN, .handle = &stream->handle, .address = &address, .size = backlog};
     saros_leave_host(rt, rt->task);
     saros_submit_now(rt->loop, &op); /* no driver has to wait for a listener */
     if (op.result < 0) return never_opened(L, stream, (int)op.result, "listen", lua_tostring(L, -2));
-    return 1;
+    return lua_isnil(L, 2) ? 1 : opened(L, stream, 2, "listen", lua_tostring(L, -2));
 }
 
 /* Stack: 1 the listener, 2 the stream to be. */
@@ -347,14 +421,21 @@ const luaL_Reg saros_any_methods[] = {{"close", method_close},
 const luaL_Reg saros_any_meta[] = {
     {"__gc", method_gc}, {"__close", method_close}, {"__tostring", any_tostring}, {NULL, NULL}};
 
+static int method_socket_option(lua_State *L) { return saros_method_option(L, saros_check_any(L)); }
+
 void saros_open_net(lua_State *L) {
-    static const luaL_Reg listener[] = {
-        {"accept", method_accept}, {"address", method_local_address}, {"close", method_close}, {NULL, NULL}};
+    static const luaL_Reg listener[] = {{"accept", method_accept},
+                                        {"option", method_socket_option},
+                                        {"address", method_local_address},
+                                        {"close", method_close},
+                                        {NULL, NULL}};
+    static const luaL_Reg stream[] = {{"abort", method_abort}, {"option", method_socket_option}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"connect", connect}, {"listen", listen}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_LISTENER, "saros.listener", listener, saros_any_meta);
     saros_type_make(L, SAROS_T_STREAM, "saros.stream", saros_any_methods, saros_any_meta);
     saros_push_meta(L, SAROS_T_STREAM);
     lua_getfield(L, -1, "__index");
+    saros_add(L, stream);
     saros_add(L, saros_read_methods);
     saros_add(L, saros_write_methods);
     saros_add(L, saros_tls_methods);

@@ -1,5 +1,5 @@
-/* stream.h: a stream or listener in Lua's hands. net.c and given.c open it, net.c closes it, stream_read.c and
- * stream_write.c use it.
+/* stream.h: a stream or listener in Lua's hands. net.c and given.c open it, net.c closes it, stream_read.c,
+ * stream_write.c and copy.c use it.
  *
  * It is the userdata itself; its handle belongs to the driver while something flies on it. */
 #ifndef SAROS_STREAM_H
@@ -9,7 +9,8 @@
 #include "bindings/lua/tasks/task.h"
 
 /* What stands between a stream's bytes and its handle's, as TLS does. It begins with these; each is given its stream. */
-typedef struct saros_layer saros_layer;
+typedef struct saros_layer  saros_layer;
+typedef struct saros_output saros_output;
 struct saros_layer {
     /* In place of a lent RECV: begins something that is told to task->op. NULL: that RECV it is. */
     void (*receive)(saros_stream *stream, saros_task *task);
@@ -25,19 +26,26 @@ struct saros_layer {
     void (*free)(saros_layer *layer, saros_loop *loop);       /* nothing of it may fly any more */
 };
 
-/* Linked into its loop's list until it is closed. */
+/* Linked into its loop's list until it is closed. What it needs only now and then is not in it: at thousands of
+ * connections, of which nearly all wait, its size counts. */
 struct saros_stream {
     saros_handle  handle;
-    saros_rt     *rt;      /* NULL: closed */
-    saros_rt     *closing; /* whose list and anchor keep it until the close was told */
+    saros_rt     *rt; /* NULL: closed */
     saros_stream *next, *prev;
-    saros_op      close;
+    union {
+        saros_window window; /* what was received and not yet read; lent until the reader suspends or returns */
+        struct {             /* once it is closed, and there is no window any more: */
+            saros_op  close;
+            saros_rt *closing; /* whose list and anchor keep it until the close was told; NULL: it has closed */
+        };
+    };
     saros_task   *reader, *writer;
     saros_waiter *writers; /* who wants to write next, in order */
     size_t        cut;     /* bytes that went out of the last write that failed */
     saros_layer  *layer;   /* NULL: its bytes are the handle's */
-    saros_window  window;  /* what was received and not yet read; lent until the reader suspends or returns */
+    saros_output *output;  /* output.c: written and not yet sent; NULL: nothing ever was */
     int           error;   /* the receive that failed */
+    uint8_t copies; /* copy.c: what saros.copy does with it, bits; then its reader or writer is the copying task */
 };
 
 enum { SAROS_LINE_LIMIT = 64 * 1024, SAROS_ALL_LIMIT = 64 * 1024 * 1024 };
@@ -50,6 +58,9 @@ size_t        saros_stream_limit(lua_State *L, int arg, const char *name, size_t
 /* Pushes the stream or listener that owns the descriptor from now on, and returns 0; or pushes nothing: the error. May
  * raise only for want of memory, and then as well the descriptor is still the caller's. */
 int saros_stream_adopt(lua_State *L, saros_rt *rt, saros_os_handle fd, size_t line_limit, size_t all_limit);
+/* stream->copies. FROM and TO may be of two copies; SENDING: of the one FROM, its op is not a receive of this stream. */
+enum { SAROS_COPIES_FROM = 1, SAROS_COPIES_TO = 2, SAROS_COPIES_SENDING = 4 };
+
 /* Reads an address argument: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises on what can
  * never be an address. 0, or the error of a name that leads nowhere: SAROS_ENOSYS, it is to be looked up. */
 int           saros_read_address(lua_State *L, saros_rt *rt, int arg, saros_address *address);
@@ -58,7 +69,7 @@ void          saros_leave_host(saros_rt *rt, const saros_task *task);   /* befor
 saros_stream *saros_check_stream(lua_State *L);                         /* argument 1 */
 saros_stream *saros_check_any(lua_State *L);                 /* the same; also a listener, or a socket for datagrams */
 int           saros_closed(lua_State *L);                    /* nil, "closed", "ECLOSED" */
-void          saros_stream_drop_layer(saros_stream *stream); /* it has closed */
+void          saros_stream_drop_layer(saros_stream *stream); /* and its output: it has closed */
 /* The stream is at `index`, which keeps it until it has closed. */
 void saros_stream_close(lua_State *L, int index, saros_stream *stream);
 /* What we are lent, by the loop or a layer, until the reader suspends or returns, joins the window. False: no memory. */
@@ -73,10 +84,18 @@ static inline const char *saros_stream_why(const saros_stream *stream, int code)
 static inline bool saros_stream_send(saros_stream *stream, saros_task *task) {
     return stream->layer != NULL ? stream->layer->send(stream, task) : saros_submit_now(task->rt->loop, &task->op);
 }
-void                  saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
-void                  saros_stream_pass_on(saros_stream     *stream,
-                                           const saros_task *task); /* the task does not write any more: the next */
-void                  saros_join_strings(lua_State *L); /* strings and numbers from 2 on become the one string at 2 */
+void saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
+void saros_stream_pass_on(saros_stream     *stream,
+                          const saros_task *task); /* the task does not write any more: the next */
+/* Something has come, or the end, or an error: what a receive was told. */
+void saros_stream_arrive(saros_stream *stream, int64_t result);
+/* Before the scratch buffer is anybody else's: what is left of it is copied; an empty buffer is given back. False: no
+ * memory, bytes are lost, and the stream's error says so. */
+bool saros_stream_settle(saros_stream *stream);
+/* Begins a receive of any size for the task, which then suspends. */
+void saros_stream_receive(saros_stream *stream, saros_task *task);
+/* Before a new call reads: what the last one has left in a bad way. */
+void                  saros_stream_begin_reading(saros_stream *stream);
 extern const luaL_Reg saros_read_methods[], saros_write_methods[], saros_given_functions[], saros_tls_context_methods[],
     saros_tls_methods[], saros_option_functions[], saros_any_methods[], saros_any_meta[];
 

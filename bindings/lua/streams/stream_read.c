@@ -6,16 +6,16 @@
  * bound what a peer can make us hold. */
 #include "bindings/lua/streams/stream.h"
 
-/* Before the scratch buffer is anybody else's: what is left of it is copied; an empty buffer is given back. */
-static void settle(lua_State *L, saros_stream *stream) {
-    if (stream->rt == NULL) return;
+bool saros_stream_settle(saros_stream *stream) {
+    if (stream->rt == NULL) return true;
     if (stream->window.left + stream->window.taken == 0) {
         if (stream->window.data != NULL || stream->window.lent) saros_window_forget(stream->rt->loop, &stream->window);
     } else if (stream->window.lent && !saros_window_own(stream->rt->loop, &stream->window, 0)) {
-        stream->error = SAROS_ENOMEM; /* bytes are lost: no later read may go on as if they were not */
+        stream->error = SAROS_ENOMEM; /* no later read may go on as if they were not */
         stream->window.left = stream->window.taken = 0;
-        luaL_error(L, "stream: not enough memory for what was received");
+        return false;
     }
+    return true;
 }
 
 /* ---- receive until it is enough ------------------------------------------------------------------------------- */
@@ -31,23 +31,26 @@ static int pump(lua_State *L, saros_stream *stream, saros_task *task, lua_KConte
     bool too_late = pushed == SAROS_NOT_ENOUGH && !at_hand && saros_is_cancelled(task); /* for what has just ended */
     if (too_late) saros_window_give_back(&stream->window);
     if (pushed != SAROS_NOT_ENOUGH) stream->window.taken = 0;
-    settle(L, stream);
+    if (!saros_stream_settle(stream)) luaL_error(L, "stream: not enough memory for what was received");
     if (too_late) return saros_raise_cancelled(L, task);
     if (pushed != SAROS_NOT_ENOUGH) return at_hand ? saros_answer(L, task, pushed) : pushed;
-    stream->reader = task;
-    if (stream->layer != NULL && stream->layer->receive != NULL) {
-        stream->layer->receive(stream, task);
-    } else {
-        task->op.kind = SAROS_OP_RECV;
-        task->op.handle = &stream->handle;
-        task->op.buffer = NULL; /* lent */
-        saros_submit(task->rt->loop, &task->op);
-    }
+    saros_stream_receive(stream, task);
     return saros_suspend(L, task, ctx, received);
 }
 
-/* Something has come, or the end, or an error. */
-static void arrive(saros_stream *stream, int64_t result) {
+void saros_stream_receive(saros_stream *stream, saros_task *task) {
+    stream->reader = task;
+    if (stream->layer != NULL && stream->layer->receive != NULL) {
+        stream->layer->receive(stream, task);
+        return;
+    }
+    task->op.kind = SAROS_OP_RECV;
+    task->op.handle = &stream->handle;
+    task->op.buffer = NULL; /* lent */
+    saros_submit(task->rt->loop, &task->op);
+}
+
+void saros_stream_arrive(saros_stream *stream, int64_t result) {
     if (stream->layer != NULL) stream->layer->received(stream, result);
     else if (result == 0) stream->window.ended = true;
     else if (result < 0) stream->error = (int)result;
@@ -66,7 +69,7 @@ static int received(lua_State *L, int status, lua_KContext ctx) {
         saros_resumed(L, &result);
         return saros_closed(L);
     }
-    arrive(stream, result);
+    saros_stream_arrive(stream, result);
     if (stream->error == SAROS_ENOMEM) return luaL_error(L, "stream: not enough memory for what was received");
     return pump(L, stream, task, ctx, false);
 }
@@ -76,11 +79,13 @@ void saros_streams_forget(saros_task *task) {
         saros_stream_pass_on(stream, task);
         if (stream->reader != task) continue;
         int64_t got = task->op.result;
+        bool    sending = stream->copies & SAROS_COPIES_SENDING;
         stream->reader = NULL;
+        stream->copies &= (uint8_t) ~(SAROS_COPIES_FROM | SAROS_COPIES_SENDING);
         if (task->op.kind == SAROS_OP_RECVFROM) continue; /* it has taken nothing */
         saros_window_give_back(&stream->window);
-        if (got < 0) continue;
-        arrive(stream, got);
+        if (got < 0 || sending) continue;
+        saros_stream_arrive(stream, got);
         if (stream->error != SAROS_ENOMEM &&
             (!stream->window.lent || saros_window_own(task->rt->loop, &stream->window, 0)))
             continue;
@@ -89,16 +94,20 @@ void saros_streams_forget(saros_task *task) {
     }
 }
 
-static int start(lua_State *L, saros_stream *stream, lua_KContext ctx, const char *what) {
-    saros_task *task = saros_begin(L, what);
-    if (stream->rt == NULL) return saros_closed(L);
-    if (stream->reader != NULL) return saros_fail(L, SAROS_EBUSY, "%s: another task is reading this stream", what);
-    if (stream->rt != task->rt) return luaL_error(L, "%s: the stream belongs to another loop", what);
+void saros_stream_begin_reading(saros_stream *stream) {
     if (stream->window.lent) { /* memory ran out in the middle of the last call: what it was lent is gone by now */
         stream->error = SAROS_ENOMEM;
         saros_window_forget(stream->rt->loop, &stream->window);
     }
     saros_window_give_back(&stream->window); /* as above; and that call looked for something else */
+}
+
+static int start(lua_State *L, saros_stream *stream, lua_KContext ctx, const char *what) {
+    saros_task *task = saros_begin(L, what);
+    if (stream->rt == NULL) return saros_closed(L);
+    if (stream->reader != NULL) return saros_fail(L, SAROS_EBUSY, "%s: another task is reading this stream", what);
+    if (stream->rt != task->rt) return luaL_error(L, "%s: the stream belongs to another loop", what);
+    saros_stream_begin_reading(stream);
     return pump(L, stream, task, ctx, true);
 }
 

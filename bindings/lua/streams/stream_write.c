@@ -1,19 +1,28 @@
-/* stream_write.c: everything that sends: write, shutdown, flush.
+/* stream_write.c: everything that sends: write, try_write, flush, shutdown, setvbuf.
  *
  * Owns the order of writers. One task writes at a time, the others queue; each call's bytes go out whole and in the
- * order of the calls. A write returns when the kernel has taken everything: that is the back-pressure.
+ * order of the calls. Without setvbuf a write returns when the kernel has taken everything: that is the back-pressure.
+ * What setvbuf or try_write has kept (output.c) goes out before whatever is sent later.
  * Promises: a failed write says how many bytes went out; a cancelled one has sent a part, and the next writer goes on
- * behind it; the string is anchored in the stream while the kernel may read it, whatever becomes of the writer. */
+ * behind it; what is sent is anchored in the stream while the kernel may read it, whatever becomes of the writer. */
 #include <string.h>
 
-#include "bindings/lua/streams/stream.h"
+#include "bindings/lua/streams/output.h"
+#include "bindings/lua/streams/parts.h"
 
-enum what { WRITE, SHUTDOWN };
+/* Whoever has the turn: first what was kept is sent, then … */
+enum what { WRITE, SHUTDOWN, FLUSH };
+enum { HIGH = 64 * 1024 /* bytes that try_write keeps at most, once it keeps any */, LONGEST_BUFFER = 1 << 30 };
 
 /* The stream is the next writer's, if there is one. */
 void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
     if (stream->writer != task) return;
     stream->writer = NULL;
+    stream->copies &= (uint8_t)~SAROS_COPIES_TO;
+    if (stream->output != NULL && stream->output->flies) { /* the op of a coroutine that was closed has ended now */
+        if (task->op.result > 0) stream->output->sent += (size_t)task->op.result;
+        stream->output->flies = false;
+    }
     saros_waiter *next = stream->writers;
     if (next == NULL) return;
     stream->writer = (saros_task *)((char *)next - offsetof(saros_task, wait));
@@ -31,43 +40,81 @@ static int fail_write(lua_State *L, saros_stream *stream, saros_task *task, int 
     return 4;
 }
 
+static int fail(lua_State *L, saros_stream *stream, saros_task *task, enum what what, int code) {
+    fail_write(L, stream, task, code, 0);
+    if (what == WRITE) return 4;
+    lua_pop(L, 1); /* how many bytes */
+    return 3;
+}
+
+/* Nothing is left to be done. */
+static int done(lua_State *L, saros_stream *stream, saros_task *task) {
+    saros_stream_pass_on(stream, task);
+    lua_settop(L, 1);
+    return saros_answer(L, task, 1);
+}
+
+/* ---- sending what is at 2 ------------------------------------------------------------------------------------- */
+
 static int write_k(lua_State *L, int status, lua_KContext ctx);
 static int shutdown_k(lua_State *L, int status, lua_KContext ctx);
 
-/* Stack: 1 the stream, 2 the string, of which `sent` bytes are out. Where a send stays with the driver the string becomes
- * the stream's: the coroutine may be closed behind the loop's back, and the stream closes only when the send has ended. */
-static int send_rest(lua_State *L, saros_stream *stream, saros_task *task, size_t sent) {
+/* Fills op: to send what is at 2, of which `sent` bytes are out. False: all are. Layers take no pieces. */
+static bool fill(lua_State *L, const saros_stream *stream, saros_op *op, size_t sent) {
     size_t      size;
-    const char *data = lua_tolstring(L, 2, &size);
-    while (sent < size) {
-        task->op.kind = SAROS_OP_SEND;
+    const char *data = saros_parts_bytes(L, &size);
+    if (data != NULL) {
+        op->kind = SAROS_OP_SEND;
+        op->data = data + sent;
+        op->size = size - sent;
+        return sent < size;
+    }
+    saros_parts *parts = lua_touserdata(L, 2);
+    saros_piece *first = &parts->pieces[parts->next];
+    if (parts->next == parts->count) return false;
+    op->kind = stream->layer == NULL ? SAROS_OP_SENDV : SAROS_OP_SEND;
+    op->size = stream->layer == NULL ? parts->count - parts->next : first->size;
+    if (stream->layer == NULL) op->pieces = first;
+    else op->data = first->data;
+    return true;
+}
+
+static void count(lua_State *L, const saros_op *op) {
+    size_t size;
+    if (saros_parts_bytes(L, &size) == NULL) saros_parts_advance(lua_touserdata(L, 2), (size_t)op->result);
+}
+
+/* Where a send stays with the driver what is sent becomes the stream's: the coroutine may be closed behind the loop's
+ * back, and the stream closes only when the send has ended. */
+static int send_rest(lua_State *L, saros_stream *stream, saros_task *task, size_t sent) {
+    while (fill(L, stream, &task->op, sent)) {
         task->op.handle = &stream->handle;
-        task->op.data = data + sent;
-        task->op.size = size - sent;
         if (!saros_stream_send(stream, task)) {
             lua_pushvalue(L, 2);
             lua_setiuservalue(L, 1, 1);
             return saros_suspend(L, task, (lua_KContext)sent, write_k);
         }
         if (task->op.result < 0) return fail_write(L, stream, task, (int)task->op.result, sent);
+        count(L, &task->op);
         sent += (size_t)task->op.result;
     }
-    saros_stream_pass_on(stream, task);
-    lua_settop(L, 1);
-    return saros_answer(L, task, 1);
+    return done(L, stream, task);
 }
 
 /* A send has ended. A cancel that came too late for it ends the write all the same, unless nothing is left to send. */
 static int write_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *stream = lua_touserdata(L, 1);
     saros_task   *task = saros_resumed_raw(L);
+    saros_op      next;
     (void)status;
     lua_pushnil(L);
     lua_setiuservalue(L, 1, 1);
     if (task->op.result < 0 || stream->rt == NULL)
         return fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, (size_t)ctx);
     size_t sent = (size_t)ctx + (size_t)task->op.result;
-    if (sent < lua_rawlen(L, 2) && saros_is_cancelled(task)) return fail_write(L, stream, task, SAROS_ECANCELED, sent);
+    count(L, &task->op);
+    if (saros_is_cancelled(task) && fill(L, stream, &next, sent))
+        return fail_write(L, stream, task, SAROS_ECANCELED, sent);
     return send_rest(L, stream, task, sent);
 }
 
@@ -91,6 +138,85 @@ static int shutdown_k(lua_State *L, int status, lua_KContext ctx) {
     return 1;
 }
 
+/* ---- what was kept -------------------------------------------------------------------------------------------- */
+
+static int go(lua_State *L, saros_stream *stream, saros_task *task, enum what what);
+
+static int flush_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_stream *stream = lua_touserdata(L, 1);
+    saros_task   *task = saros_resumed_raw(L);
+    int64_t       result = task->op.result;
+    (void)status;
+    if (stream->rt == NULL) return fail(L, stream, task, (enum what)ctx, SAROS_ECLOSED);
+    stream->output->flies = stream->output->flushes = false;
+    if (result > 0) stream->output->sent += (size_t)result;
+    if (result < 0 && result != SAROS_ECANCELED) saros_output_drop(stream); /* it can never be sent */
+    if (result < 0) return fail(L, stream, task, (enum what)ctx, (int)result);
+    if (saros_is_cancelled(task)) return fail(L, stream, task, (enum what)ctx, SAROS_ECANCELED);
+    return go(L, stream, task, (enum what)ctx);
+}
+
+/* 1: all that was kept is sent; 0: it flies; else an error. */
+static int send_kept(saros_stream *stream, saros_task *task) {
+    size_t      size;
+    const char *data;
+    while ((data = saros_output_next(stream, &size)) != NULL) {
+        task->op.kind = SAROS_OP_SEND;
+        task->op.handle = &stream->handle;
+        task->op.data = data;
+        task->op.size = size;
+        stream->output->flies = !saros_stream_send(stream, task);
+        if (stream->output->flies) return 0;
+        if (task->op.result < 0) {
+            saros_output_drop(stream);
+            return (int)task->op.result;
+        }
+        stream->output->sent += (size_t)task->op.result;
+    }
+    return 1;
+}
+
+static bool ends_line(lua_State *L, const saros_output *output) {
+    size_t      size;
+    const char *data = saros_parts_bytes(L, &size);
+    return output->buffering == SAROS_LINE && memchr(data, '\n', size) != NULL;
+}
+
+/* A write to a stream that keeps things. What does not fit goes out with all that is there; what is longer than the
+ * buffer is not put into it. */
+static int write_kept(lua_State *L, saros_stream *stream, saros_task *task, saros_output *output) {
+    size_t      size;
+    const char *data = saros_parts_bytes(L, &size); /* NULL: it came in pieces, before there was a buffer */
+    if (data != NULL && output->buffering != SAROS_UNBUFFERED && size <= output->limit &&
+        saros_output_pending(output) + size <= output->limit) {
+        if (!saros_output_add(stream, data, size)) return fail(L, stream, task, WRITE, SAROS_ENOMEM);
+        return ends_line(L, output) ? go(L, stream, task, FLUSH) : done(L, stream, task);
+    }
+    if (saros_output_pending(output) == 0) return send_rest(L, stream, task, 0);
+    int sent = send_kept(stream, task);
+    if (sent == 0) return saros_suspend(L, task, WRITE, flush_k);
+    return sent < 0 ? fail(L, stream, task, WRITE, sent) : go(L, stream, task, WRITE);
+}
+
+/* The stream is the task's to write to. */
+static int go(lua_State *L, saros_stream *stream, saros_task *task, enum what what) {
+    saros_output *output = stream->output;
+    if (output != NULL && what == WRITE) return write_kept(L, stream, task, output);
+    if (saros_output_pending(output) > 0) {
+        int sent = send_kept(stream, task);
+        output->flushes = sent == 0 && what == FLUSH;
+        if (sent == 0) return saros_suspend(L, task, what, flush_k);
+        if (sent < 0) return fail(L, stream, task, what, sent);
+    }
+    switch (what) {
+    case WRITE: return send_rest(L, stream, task, 0);
+    case SHUTDOWN: return shut(L, stream, task);
+    default: return done(L, stream, task);
+    }
+}
+
+/* ---- taking turns --------------------------------------------------------------------------------------------- */
+
 /* It is this task's turn to write, or its wait for that was ended; or both, and then the turn is the next one's. */
 static int turn_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *stream = lua_touserdata(L, 1);
@@ -98,13 +224,9 @@ static int turn_k(lua_State *L, int status, lua_KContext ctx) {
     (void)status;
     saros_wait_unlink(&task->wait);
     if (task->op.result >= 0 && saros_is_cancelled(task)) return fail_write(L, stream, task, SAROS_ECANCELED, 0);
-    if (task->op.result < 0 || stream->rt == NULL) {
-        fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, 0);
-        if (ctx == WRITE) return 4;
-        lua_pop(L, 1); /* how many bytes */
-        return 3;
-    }
-    return ctx == WRITE ? send_rest(L, stream, task, 0) : shut(L, stream, task);
+    if (task->op.result < 0 || stream->rt == NULL)
+        return fail(L, stream, task, (enum what)ctx, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED);
+    return go(L, stream, task, (enum what)ctx);
 }
 
 /* Takes the stream for writing, or queues. */
@@ -122,19 +244,15 @@ static int begin(lua_State *L, saros_stream *stream, enum what what, const char 
         return saros_suspend(L, task, what, turn_k);
     }
     stream->writer = task;
-    return what == WRITE ? send_rest(L, stream, task, 0) : shut(L, stream, task);
+    return go(L, stream, task, what);
 }
 
-void saros_join_strings(lua_State *L) {
-    int top = lua_gettop(L);
-    for (int arg = 2; arg <= top; arg++) luaL_checklstring(L, arg, NULL);
-    if (top == 1) lua_pushliteral(L, "");
-    else if (top > 2) lua_concat(L, top - 1);
-}
+/* Only the plain socket takes pieces. */
+static bool joins(const saros_stream *stream) { return stream->layer != NULL || stream->output != NULL; }
 
 static int method_write(lua_State *L) {
     saros_stream *stream = saros_check_stream(L);
-    saros_join_strings(L);
+    saros_parts_take(L, joins(stream));
     return begin(L, stream, WRITE, "write");
 }
 
@@ -144,10 +262,78 @@ static int method_shutdown(lua_State *L) {
     return begin(L, stream, SHUTDOWN, "shutdown");
 }
 
-/* Nothing is buffered here: what was written is with the kernel. */
 static int method_flush(lua_State *L) {
     saros_stream *stream = saros_check_stream(L);
+    lua_settop(L, 1);
     if (stream->rt == NULL) return saros_closed(L);
+    if (saros_output_pending(stream->output) == 0) return 1; /* what was written is with the kernel */
+    return begin(L, stream, FLUSH, "flush");
+}
+
+/* ---- what does not wait --------------------------------------------------------------------------------------- */
+
+/* The body of the task that sends what try_write has kept. Where that fails, what was kept is gone, and the next one who
+ * writes is told by the kernel. */
+static int drained(lua_State *L, int status, lua_KContext ctx) {
+    saros_stream *stream = lua_touserdata(L, lua_upvalueindex(2));
+    (void)ctx;
+    if (stream->output != NULL) stream->output->drains = false;
+    return status == LUA_OK || status == LUA_YIELD ? 0 : lua_error(L);
+}
+
+static int drain(lua_State *L) {
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushcclosure(L, method_flush, 1);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    return drained(L, lua_pcallk(L, 1, 0, 0, 0, drained), 0);
+}
+
+/* What the kernel takes now, in bytes; or an error. */
+static int64_t send_now(saros_stream *stream, const char *data, size_t size) {
+    size_t sent = 0;
+    while (sent < size) {
+        saros_op op = {.kind = SAROS_OP_SEND, .handle = &stream->handle, .at_once = true};
+        op.data = data + sent;
+        op.size = size - sent;
+        saros_submit_now(stream->rt->loop, &op);
+        if (op.result == SAROS_EAGAIN) break;
+        if (op.result < 0) return op.result;
+        sent += (size_t)op.result;
+    }
+    return (int64_t)sent;
+}
+
+static int try_again(lua_State *L) { return saros_fail(L, SAROS_EAGAIN, "try_write: it would have to wait"); }
+
+/* Never waits: all of it, to the kernel or kept here for it; or nothing. */
+static int method_try_write(lua_State *L) {
+    saros_stream *stream = saros_check_stream(L);
+    size_t        size = saros_parts_take(L, true), pending, done = 0;
+    if (stream->rt == NULL) return saros_closed(L);
+    if (stream->rt != saros_loop_now(L, "try_write"))
+        return luaL_error(L, "try_write: the stream belongs to another loop");
+    const char   *data = saros_parts_bytes(L, &size);
+    saros_output *output = stream->output;
+    pending = saros_output_pending(output);
+    if (stream->writers != NULL || (stream->writer != NULL && !(output != NULL && output->flushes)))
+        return try_again(L);
+    if (pending > 0 && pending + size > HIGH) return try_again(L);
+    if (pending == 0 && stream->layer == NULL && stream->writer == NULL) {
+        int64_t sent = send_now(stream, data, size);
+        if (sent < 0) return saros_fail(L, (int)sent, "try_write: %s", saros_stream_why(stream, (int)sent));
+        done = (size_t)sent;
+    }
+    if (done < size) {
+        if (output == NULL ||
+            !output->drains) { /* before anything is kept, as this may raise; it runs when we have returned */
+            lua_pushvalue(L, lua_upvalueindex(1));
+            lua_pushvalue(L, 1);
+            lua_pushcclosure(L, drain, 2);
+            saros_spawn(L, stream->rt, 0, NULL);
+        }
+        if (!saros_output_add(stream, data + done, size - done)) return luaL_error(L, "try_write: not enough memory");
+        stream->output->drains = true;
+    }
     lua_settop(L, 1);
     return 1;
 }
@@ -161,8 +347,28 @@ static int method_cut(lua_State *L) {
     return 1;
 }
 
+/* setvbuf(mode[, size]) as a file's; the size is 64 KiB where none is given. */
+static int method_setvbuf(lua_State *L) {
+    static const char *const modes[] = {"no", "full", "line", NULL};
+    saros_stream            *stream = saros_check_stream(L);
+    int                      mode = luaL_checkoption(L, 2, NULL, modes);
+    lua_Integer              size = luaL_optinteger(L, 3, HIGH);
+    luaL_argcheck(L, size >= 1 && size <= LONGEST_BUFFER, 3, "1 to 2^30 bytes expected");
+    if (stream->rt == NULL) return saros_closed(L);
+    if (mode != SAROS_UNBUFFERED || stream->output != NULL) {
+        saros_output *output = saros_output_of(stream);
+        if (output == NULL) return luaL_error(L, "setvbuf: not enough memory");
+        output->buffering = (uint8_t)mode;
+        output->limit = (size_t)size;
+    }
+    lua_settop(L, 1);
+    return 1;
+}
+
 const luaL_Reg saros_write_methods[] = {{"write", method_write},
+                                        {"try_write", method_try_write},
                                         {"shutdown", method_shutdown},
                                         {"flush", method_flush},
+                                        {"setvbuf", method_setvbuf},
                                         {"_cut", method_cut},
                                         {NULL, NULL}};

@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "bindings/lua/streams/buffer.h"
 #include "bindings/lua/streams/window.h"
 
 /* What a reading call wants; the first bits of its context. */
@@ -213,12 +214,28 @@ static int read_formats(lua_State *L, saros_window *window, lua_KContext *ctx) {
     return formats;
 }
 
+/* What there is, as much as the buffer at 2 has room for, in place of what was in it. */
+static int into_buffer(lua_State *L, saros_window *window) {
+    saros_buffer *buffer = lua_touserdata(L, 2);
+    if (window->left == 0 && !window->ended) return SAROS_NOT_ENOUGH;
+    buffer->size = window->left < buffer->room ? window->left : buffer->room;
+    if (buffer->size == 0) {
+        lua_pushnil(L);
+        return 1;
+    }
+    memcpy(buffer->data, window->at, buffer->size);
+    consume(window, buffer->size);
+    lua_pushinteger(L, (lua_Integer)buffer->size);
+    return 1;
+}
+
 int saros_window_attempt(lua_State *L, saros_window *window, lua_KContext *ctx) {
     size_t size;
     int    code;
     switch ((enum want)(*ctx & 0xff)) {
     case READ: return read_formats(L, window, ctx);
     case SOME:
+        if (lua_type(L, 2) == LUA_TUSERDATA) return into_buffer(L, window);
         size = (size_t)lua_tointeger(L, 2);
         if (window->left > 0) return push_and_consume(L, window, size < window->left ? size : window->left);
         if (!window->ended) return SAROS_NOT_ENOUGH;
@@ -264,6 +281,10 @@ static int check_formats(lua_State *L, int first) {
 lua_KContext saros_read_arguments(lua_State *L) { return CONTEXT(READ, 0, check_formats(L, 2)); }
 
 lua_KContext saros_read_some_arguments(lua_State *L) {
+    if (saros_test_buffer(L, 2) != NULL) {
+        lua_settop(L, 2);
+        return CONTEXT(SOME, 0, 0);
+    }
     lua_Integer size = luaL_optinteger(L, 2, LUA_MAXINTEGER);
     luaL_argcheck(L, size > 0, 2, "1 byte or more expected");
     lua_settop(L, 1);
