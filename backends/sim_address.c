@@ -43,7 +43,7 @@ static bool is_taken(const saros_socket *socket, uint32_t host, const saros_addr
         const saros_address *name = socket->datagrams ? &socket->bound : &socket->name;
         if (!socket->closed && socket->host == host &&
             (saros_address_hears(name, address) || saros_address_hears(address, name)) &&
-            (name->bind & address->bind) == 0)
+            (name->bind & address->bind & (SAROS_REUSE_PORT | SAROS_REUSE_ADDRESS)) == 0)
             return true;
     }
     return false;

@@ -10,7 +10,13 @@ plan.shapes = {
    {name = "16of1000x64", connections = 1000, active = 16, size = 64}, -- what idle connections cost the busy ones
    {name = "tls64x64", connections = 64, size = 64, tls = true, ratio = 1.2}, -- beside OpenSSL in C
    {name = "tls64x16384", connections = 64, size = 16384, tls = true, ratio = 1.2},
-   {name = "64x16384", connections = 64, size = 16384, ratio = 1.28},
+   {name = "64x16384", connections = 64, size = 16384, ratio = 1.28, way_ratio = 1.15},
+}
+
+-- Other ways to write the same server, on the driver that has goals.
+plan.ways = {
+   {name = "saros.copy", script = "echo_copy.lua"},
+   {name = "saros.buffer", script = "echo_buffer.lua"},
 }
 
 -- The driver whose server CPU per request has goals.
@@ -53,6 +59,13 @@ plan.figures = {
       part = "memory", names = {"bytes per sleeping task"}, goals = {1550},
       ours = {"memory.lua"}, bare = {"bare.lua", "memory"}, peer = {"memory"}, not_in = {["lua-eco"] = true},
    },
+   {
+      part = "memory", names = {"bytes per idle connection"}, goals = {1700}, ours = {"connections.lua"},
+   },
+   {part = "memory", names = {"the same, of saros.serve"}, ours = {"connections.lua", "serve"}},
+   {
+      part = "accept", names = {"1,000 connect at once: slowest to median"}, goals = {3}, ours = {"accept.lua"},
+   },
    {part = "calls", names = {"pcall, ns"}, ratio = 1.1, ours = {"calls.lua", "pcall"}, bare = {"bare.lua", "pcall"}},
    {
       part = "calls", names = {"a generator's value by coroutine.wrap, ns"}, ratio = 1.15,
@@ -92,6 +105,6 @@ plan.peers = {
 }
 plan.peer_rounds = 3 -- they are slower, and nobody decides anything by their third digit
 
-plan.parts = {"echo", "switch", "spawn", "queue", "timers", "memory", "calls", "file", "children", "start"}
+plan.parts = {"echo", "switch", "spawn", "queue", "timers", "memory", "accept", "calls", "file", "children", "start"}
 
 return plan

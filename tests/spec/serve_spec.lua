@@ -183,4 +183,29 @@ describe("saros.serve", function()
       kit.raises("unknown option 'limits'", saros.serve, "127.0.0.1:0", echo, { limits = 1 })
       kit.raises("bad argument #3", saros.serve, "127.0.0.1:0", echo, 5)
    end)
+
+   kit.needs("sockets", it, pending)("pauses where no descriptor is left, says so once, and goes on when there is one", function()
+      if kit.windows then kit.skip("no such limit here") end
+      local output, errors, code = kit.run_apart("ulimit -n 40; SAROS_DRIVER=" .. kit.driver, "-e", [[
+         local saros = require "saros"
+         local server = assert(saros.serve("127.0.0.1:0", function(stream) stream:write(stream:read("L")) end))
+         local first = assert(saros.connect(server:address()))
+         saros.sleep(0.01)
+         local held, clients = {}, {}
+         for i = 1, 60 do held[i] = io.open("/dev/null") end
+         held[#held]:close() -- one for a client, and none for its other end
+         clients[1] = assert(saros.connect(server:address()))
+         saros.sleep(1.2) -- two pauses
+         first:write("go on\n")
+         print(first:read())
+         for _, file in ipairs(held) do if io.type(file) == "file" then file:close() end end
+         clients[1]:write("me too\n")
+         print(clients[1]:read())
+         server:shutdown(0)
+      ]])
+      assert.are.equal("go on\nme too\n", output, errors)
+      assert.are.equal(0, code, errors)
+      local count = select(2, errors:gsub("accepting pauses for a second", ""))
+      assert.are.equal(1, count, errors)
+   end)
 end)
