@@ -105,6 +105,6 @@ plan.peers = {
 }
 plan.peer_rounds = 3 -- they are slower, and nobody decides anything by their third digit
 
-plan.parts = {"echo", "switch", "spawn", "queue", "timers", "memory", "accept", "calls", "file", "children", "start"}
+plan.parts = {"echo", "switch", "spawn", "queue", "timers", "memory", "accept", "calls", "file", "children", "threads", "start"}
 
 return plan
