@@ -271,6 +271,7 @@ local NAME <const> = "follow"
 describe("examples: follow", function()
    it_watches("prints what is written, through a rotation and where the file is cut short", function()
       if not kit.on_best_driver() then kit.skip("tried on the best driver") end
+      if kit.windows then kit.skip("no processes here") end
       local root, _ <close> = folder()
       local log = put(root .. "/log", "one\ntwo\nthree\n")
       local example = (debug.getinfo(1, "S").source:match("^@(.*)tests[/\\]spec[/\\]") or "") .. "examples/"

@@ -40,9 +40,9 @@ struct saros_file {
     /* What was read: the window, behind it what was read ahead, behind that the rest of the file. */
     saros_window window;
     int64_t      end;   /* offset of what is behind the window */
-    char        *near;  /* what the window may be lent from */
+    char        *held;  /* what the window may be lent from */
     char        *ahead; /* where is read to */
-    size_t       near_room, ahead_room;
+    size_t       held_room, ahead_room;
     size_t       block;   /* bytes that the next job is to read */
     size_t       asked;   /* bytes that were asked for last */
     size_t       at_hand; /* bytes that the call which runs has read without a job */

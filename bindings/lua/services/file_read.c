@@ -40,10 +40,10 @@ static void begin_read(lua_State *L, saros_file *file) {
 static void free_blocks(saros_file *file) {
     saros_loop *loop = file->rt->loop;
     saros_window_forget(loop, &file->window);
-    if (file->near != NULL) saros_realloc(loop, file->near, file->near_room, 0);
+    if (file->held != NULL) saros_realloc(loop, file->held, file->held_room, 0);
     if (file->ahead != NULL) saros_realloc(loop, file->ahead, file->ahead_room, 0);
-    file->near = file->ahead = NULL;
-    file->near_room = file->ahead_room = 0;
+    file->held = file->ahead = NULL;
+    file->held_room = file->ahead_room = 0;
 }
 
 /* What was read joins the window. 0 or an error. */
@@ -58,10 +58,10 @@ static int take_ahead(lua_State *L, saros_file *file) {
     bool lent = file->window.left + file->window.taken == 0;
     if (!saros_window_feed(file->rt->loop, &file->window, file->ahead, got)) return SAROS_ENOMEM;
     if (lent) {
-        char  *block = file->near;
-        size_t room = file->near_room;
-        file->near = file->ahead;
-        file->near_room = file->ahead_room;
+        char  *block = file->held;
+        size_t room = file->held_room;
+        file->held = file->ahead;
+        file->held_room = file->ahead_room;
         file->ahead = block;
         file->ahead_room = room;
     }

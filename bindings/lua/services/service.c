@@ -287,6 +287,17 @@ int saros_job_resumed(lua_State *L, int at) {
     return result < 0 ? (int)result : (int)job->op.result;
 }
 
+// clang-format off
+/* Where the system has no numbers for them libuv has its own. */
+#define SAME_ERRORS(X)                                                                                            \
+    X(E2BIG) X(EACCES) X(EADDRINUSE) X(EADDRNOTAVAIL) X(EAFNOSUPPORT) X(EAGAIN) X(EBADF) X(EBUSY) X(ECONNABORTED)   \
+    X(ECONNREFUSED) X(ECONNRESET) X(EDESTADDRREQ) X(EEXIST) X(EFAULT) X(EFBIG) X(EHOSTUNREACH) X(EINTR) X(EINVAL)  \
+    X(EIO) X(EISCONN) X(EISDIR) X(ELOOP) X(EMFILE) X(EMSGSIZE) X(ENAMETOOLONG) X(ENETDOWN) X(ENETUNREACH)          \
+    X(ENFILE) X(ENOBUFS) X(ENODEV) X(ENOENT) X(ENOMEM) X(ENOSPC) X(ENOSYS) X(ENOTCONN) X(ENOTDIR) X(ENOTEMPTY)     \
+    X(ENOTSOCK) X(ENXIO) X(EPERM) X(EPIPE) X(EPROTO) X(EPROTONOSUPPORT) X(EROFS) X(ESHUTDOWN) X(ESPIPE) X(ESRCH)   \
+    X(ETIMEDOUT) X(EXDEV)
+// clang-format on
+
 int saros_error_from_uv(int error) {
     switch (error) {
     case 0: return 0;
@@ -307,6 +318,11 @@ int saros_error_from_uv(int error) {
     case UV_EAI_PROTOCOL: return SAROS_EIO;
     case UV_EOF: return SAROS_EEOF;
     case UV_UNKNOWN: return SAROS_EUNKNOWN;
+    case UV_ENOTSUP: return SAROS_EOPNOTSUPP;
+#define SAME(name) \
+    case UV_##name: return SAROS_##name;
+        SAME_ERRORS(SAME)
+#undef SAME
     default: return saros_error_from_os(-error); /* libuv negates the system's own numbers */
     }
 }

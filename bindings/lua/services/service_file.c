@@ -140,11 +140,11 @@ void saros_file_forget(saros_file *file) {
     saros_rt *rt = file->owner;
     if (rt == NULL) return;
     saros_window_forget(rt->loop, &file->window);
-    if (file->near != NULL) saros_realloc(rt->loop, file->near, file->near_room, 0);
+    if (file->held != NULL) saros_realloc(rt->loop, file->held, file->held_room, 0);
     if (file->ahead != NULL) saros_realloc(rt->loop, file->ahead, file->ahead_room, 0);
     if (file->pending != NULL) saros_realloc(rt->loop, file->pending, file->pending_room, 0);
-    file->near = file->ahead = file->pending = NULL;
-    file->near_room = file->ahead_room = file->pending_room = file->pending_size = 0;
+    file->held = file->ahead = file->pending = NULL;
+    file->held_room = file->ahead_room = file->pending_room = file->pending_size = 0;
     if (file->prev != NULL) file->prev->next = file->next;
     else rt->files = file->next;
     if (file->next != NULL) file->next->prev = file->prev;

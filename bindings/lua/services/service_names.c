@@ -1,8 +1,6 @@
 /* service_names.c: looks names up, by the system's getaddrinfo on the service's thread.
  *
  * Nothing is remembered: caches are the system's. Promises: addresses come in the system's order (RFC 6724), each once. */
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 

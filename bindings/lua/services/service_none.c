@@ -10,12 +10,6 @@ int saros_lookup(lua_State *L, saros_task *task, const char *service, int port, 
 
 void saros_open_lookup(lua_State *L) { (void)L; }
 
-static int no_child(lua_State *L) {
-    return saros_fail(L, SAROS_ENOSYS, "this build of Saros has no libuv, on whose thread processes are begun");
-}
-
-void saros_open_process(lua_State *L) { saros_add(L, (const luaL_Reg[]){{"_child", no_child}, {NULL, NULL}}); }
-
 static int no_files(lua_State *L) {
     return saros_fail(L, SAROS_ENOSYS, "files: this build of Saros has no libuv, which reads and writes them");
 }

@@ -63,7 +63,7 @@ static bool keep(watch *self, char kind, const char *name) {
     return true;
 }
 
-static void tell(watch *self, char kind, const char *name) {
+static void note(watch *self, char kind, const char *name) {
     const saros_libuv *uv = saros_service_uv(self->handle.loop->data);
     uv->mutex_lock(&self->lock);
     if (kind == 0 || (!self->overflow && !keep(self, kind, name))) self->overflow = true;
@@ -77,7 +77,7 @@ static void on_event(uv_fs_event_t *handle, const char *name, int events, int st
 
 static void overflow_all(uv_handle_t *handle, void *p) {
     (void)p;
-    if (handle->type == UV_FS_EVENT && ((uv_fs_event_t *)(void *)handle)->cb == on_event) tell(handle->data, 0, "");
+    if (handle->type == UV_FS_EVENT && ((uv_fs_event_t *)(void *)handle)->cb == on_event) note(handle->data, 0, "");
 }
 
 /* Libuv does not say when the system's queue has overflown (inotify's IN_Q_OVERFLOW). It empties the queue in one go: where
@@ -92,8 +92,8 @@ static void count(watch *self) {
 static void on_event(uv_fs_event_t *handle, const char *name, int events, int status) {
     watch *self = handle->data;
     if (self->over) return;
-    if (status < 0) tell(self, 0, "");
-    else tell(self, events == UV_RENAME ? 'r' : events == UV_CHANGE ? 'c' : 'b', name != NULL ? name : "");
+    if (status < 0) note(self, 0, "");
+    else note(self, events == UV_RENAME ? 'r' : events == UV_CHANGE ? 'c' : 'b', name != NULL ? name : "");
     count(self);
 }
 
