@@ -3,7 +3,7 @@
 --    scripts/run examples/follow.lua /var/log/syslog [lines]
 --
 -- It begins with the last lines (10), and goes on where the file is replaced by another one of the same name (as log
--- rotation does) or cut short. The folder is watched, and not the file: a watch on a file stays with it when it is renamed.
+-- rotation does) or cut short. The folder is watched, and not the file: a watch on a file goes with it to its new name.
 local saros = require "saros"
 
 local path, wanted = arg[1], math.tointeger(tonumber(arg[2] or 10))

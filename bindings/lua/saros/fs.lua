@@ -1,4 +1,4 @@
--- fs.lua: saros.fs: the file system, by name. What is one call of the system's is in services/fs.c; here is what is made of
+-- fs.lua: saros.fs: the file system, by name. One call of the system is in services/fs.c; here is what is made of
 -- several. None of it is atomic: others may change the same files meanwhile, and then the error says at which.
 local saros = ...
 
