@@ -69,6 +69,20 @@ describe("openssl s_client", function()
       server:shutdown(1)
    end)
 
+   it("asks for new keys, and goes on with them", function()
+      servers.need("openssl")
+      local server <close> = assert(saros.serve("127.0.0.1:0", function(stream)
+         for line in stream:lines() do
+            if line ~= "" then stream:write("heard ", line, "\n") end
+         end
+      end, {tls = TLS}))
+      local output = run{"sh", "-c", ("(for word in one K two K three; do echo $word; sleep 0.2; done)"
+         .. "| openssl s_client -connect %s -tls1_3 -CAfile %s 2>&1"):format(server:address(), files.ca)}
+      assert.is_truthy(output:find("KEYUPDATE", 1, true), output)
+      for _, word in ipairs{"one", "two", "three"} do assert.is_truthy(output:find("heard " .. word, 1, true), output) end
+      server:shutdown(1)
+   end)
+
    it("resumes its session with tickets", function()
       servers.need("openssl")
       local server <close> = assert(saros.serve("127.0.0.1:0", upper, {tls = TLS}))

@@ -60,14 +60,14 @@ local function version(what, options, key, otherwise)
    return VERSIONS[name:gsub("^TLSv", "")] or wrong(what, key, '"1.2" or the like')
 end
 
--- A text of PEM as it is; else what the file of that name has.
+-- A text of PEM as it is; else what the file of that name has; or nil, message, code, is it a folder.
 local function pem(option, text)
    if not text or text:find("-----BEGIN", 1, true) then return text end
-   local file <close>, message = io.open(text, "rb")
-   if not file then return nil, ("option '%s': %s"):format(option, message) end
+   local file <close>, message, number = io.open(text, "rb")
+   if not file then return nil, ("option '%s': %s"):format(option, message), number == 13 and "EACCES" or "ENOENT" end
    local content, why = file:read("a")
    if content and content ~= "" then return content end
-   return nil, ("option '%s': %s: %s"):format(option, text, why or "the file is empty"), why ~= nil
+   return nil, ("option '%s': %s: %s"):format(option, text, why or "the file is empty"), "EINVAL", why ~= nil
 end
 
 -- The names of the option sni, and their contexts.
@@ -86,7 +86,7 @@ local function names(what, sni)
    return list
 end
 
--- What configure wants; or nil, message.
+-- What configure wants; or nil, message, code.
 local function fields(what, options)
    local set = {
       password = options.password, ciphers = options.ciphers, ciphersuites = options.ciphersuites,
@@ -94,18 +94,18 @@ local function fields(what, options)
       max_version = version(what, options, "max_version", 0),
       alpn = wire(what, options.alpn), names = names(what, options.sni), system = options.ca == nil,
    }
-   local message, folder
-   set.cert, message = pem("cert", options.cert)
-   if message then return nil, message end
-   set.key, message = pem("key", options.key or options.cert)
-   if message then return nil, message end
+   local message, code, folder
+   set.cert, message, code = pem("cert", options.cert)
+   if message then return nil, message, code end
+   set.key, message, code = pem("key", options.key or options.cert)
+   if message then return nil, message, code end
    if options.ca ~= nil and options.ca ~= false then
       if type(options.ca) ~= "string" then wrong(what, "ca", "a file, a folder, PEM, or false") end
-      set.ca, message, folder = pem("ca", options.ca)
+      set.ca, message, code, folder = pem("ca", options.ca)
       if folder then
          set.folder = options.ca
       elseif message then
-         return nil, message
+         return nil, message, code
       end
    end
    return set
@@ -118,8 +118,9 @@ local made_of = setmetatable({}, {__mode = "k"})
 local function configure(what, context, options)
    local ok, message, code = core.available()
    if not ok then return nil, message, code end
-   local set, why = fields(what, options)
-   if not set then return nil, "TLS: " .. why, "ENOENT" end
+   local set, why
+   set, why, code = fields(what, options)
+   if not set then return nil, "TLS: " .. why, code end
    local result
    result, message, code = core.configure(context, set)
    if not result then return nil, "TLS: " .. message, code end
