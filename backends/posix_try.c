@@ -75,7 +75,7 @@ static int listen_on(int *fd, saros_address *address, size_t backlog) {
     if (address->family == SAROS_INET6) setsockopt(*fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof only6);
     if (bind(*fd, &name.any, size) < 0 || listen(*fd, backlog > 0 ? (int)backlog : SOMAXCONN) < 0)
         return discard(fd, failed());
-    saros_address bound;
+    saros_address bound = {0};
     error = saros_try_name(*fd, false, &bound);
     if (error < 0) return discard(fd, error);
     address->port = bound.port;

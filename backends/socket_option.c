@@ -97,7 +97,7 @@ static int linger(saros_os_handle fd, place at, saros_setting *setting, bool ask
     struct linger how = {0};
     if (!ask) {
         how.l_onoff = setting->value >= 0;
-        if (setting->value >= 0) memcpy(&how.l_linger, &(int){setting->value}, sizeof how.l_linger);
+        if (setting->value >= 0) how.l_linger = (__typeof__(how.l_linger))setting->value; /* Winsock's is shorter */
         return set(fd, at, &how, sizeof how);
     }
     int error = get(fd, at, &how, sizeof how);

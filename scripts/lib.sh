@@ -32,7 +32,7 @@ build    | apt header openssl/ssl.h    | libssl-dev      | the headers of OpenSS
 test     | library cmocka              | libcmocka-dev   | cmocka
 test     | lua string                  | lua5.4          | a stock Lua 5.4, as lua5.4
 test     | lua busted.runner           | lua-busted      | busted for Lua 5.4
-test     | apt lua ssl.config          | lua-sec         | LuaSec, whose ssl.https runs on saros.ssl
+test     | apt lua ssl                 | lua-sec         | LuaSec, whose ssl.https runs on saros.ssl
 test     | apt command openssl         | openssl         | the program openssl, which makes certificates and is a peer
 test     | apt command curl            | curl            | curl, a peer
 test     | apt command python3         | python3         | Python 3, whose asyncio plays the oracle

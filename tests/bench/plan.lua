@@ -24,7 +24,7 @@ plan.goal_driver = "epoll"
 
 -- part is the word for --only; ours and bare are scripts with their arguments; each name in names is a
 -- figure that the script prints, goals are theirs, ratio is a goal for the first divided by bare Lua's. With wall the
--- script's whole run is timed. native: a program in C in place of bare Lua. peer: what the programs in peers/ are asked for; not_in: who cannot, or not in a minute.
+-- script's whole run is timed. native: a program in C in place of bare Lua. peer: what the programs in peers/ are asked for;
 plan.figures = {
    {
       part = "switch", names = {"switch, 1 task, ns"}, goals = {200},

@@ -25,14 +25,16 @@ static void reap_all(int number) {
     errno = error;
 }
 
-static void set(int number, void (*handler)(int)) {
+typedef void handler_of_signals(int);
+
+static void set(int number, handler_of_signals *handler) {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     assert_int_equal(sigaction(number, &action, NULL), 0);
     heard = reaped = 0;
 }
 
-static void assert_set(int number, void (*handler)(int)) {
+static void assert_set(int number, handler_of_signals *handler) {
     struct sigaction now;
     assert_int_equal(sigaction(number, NULL, &now), 0);
     assert_true(now.sa_handler == handler);
@@ -54,15 +56,15 @@ static void a_host_has_its_handler_back_when_the_last_source_closes(void **state
     begin(h, "none");
     set(SIGUSR1, hear);
     run(h, "a, b = saros.signal.open('SIGUSR1'), saros.signal.open('SIGUSR1')");
-    raise(SIGUSR1);
+    pthread_kill(pthread_self(), SIGUSR1);
     assert_int_equal(heard, 0);
     spawn(h, NULL, "waits", "log(a:wait(), b:wait()) a:close()");
     until_tasks(h, 0);
     assert_log(h, "SIGUSR1 SIGUSR1,");
-    raise(SIGUSR1);
+    pthread_kill(pthread_self(), SIGUSR1);
     assert_int_equal(heard, 0);
     run(h, "b:close()");
-    raise(SIGUSR1);
+    pthread_kill(pthread_self(), SIGUSR1);
     assert_int_equal(heard, 1);
     assert_set(SIGUSR1, hear);
     set(SIGUSR1, SIG_DFL);
@@ -105,7 +107,7 @@ static void sources_open_and_close_in_a_storm_on_two_threads(void **state) {
     assert_int_equal(pthread_create(&other, NULL, storm, &self), 0);
     AWAIT(h->w, stormed && saros_lua_tasks(h->L) <= 1);
     pthread_join(other, NULL);
-    raise(SIGUSR1); /* for the one that waits for one more */
+    pthread_kill(pthread_self(), SIGUSR1); /* for the one that waits for one more */
     until_tasks(h, 0);
     run(h, "log(n > 1)");
     assert_log(h, "true,");
@@ -191,7 +193,7 @@ static void threads_have_children_of_their_own(void **state) {
     (void)state;
     set(SIGUSR1, hear);
     for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, runs_children, NULL), 0);
-    for (int i = 0; i < ROUNDS; i++) raise(SIGUSR1);
+    for (int i = 0; i < ROUNDS; i++) pthread_kill(pthread_self(), SIGUSR1);
     for (int i = 0; i < 3; i++) {
         pthread_join(threads[i], &failed);
         assert_null(failed);

@@ -89,7 +89,7 @@ describe("connecting to a name", function()
    end
 
    it_asks("tries its addresses until one answers", function()
-      local server <close>, port = echo()
+      local _ <close>, port = echo()
       local stream <close> = with_addresses({{host = "127.0.0.1", port = 1, family = "inet"}, {host = "127.0.0.1", family = "inet"}},
          function() return assert(saros.connect("example.test:" .. port)) end)
       stream:write("hello\n")
@@ -114,7 +114,7 @@ describe("connecting to a name", function()
    end)
 
    it_asks("leaves nothing open where its task is cancelled on the way", function()
-      local server <close>, port = echo()
+      local _ <close>, port = echo()
       for turns = 0, 12 do
          local task = saros.spawn(with_addresses, {{host = "127.0.0.1", family = "inet"}, {host = "127.0.0.1", family = "inet"}},
             function() return saros.connect("example.test:" .. port) end)

@@ -784,7 +784,7 @@ function Receiver:close() end
 local ssl = {}
 
 ---A context, or nil and why not.
----@param cfg table as LuaSec's: mode, protocol, certificate, key, password, cafile, capath, verify, options, ciphers, alpn
+---@param cfg table as LuaSec's: mode, protocol, certificate, key, password, cafile, capath, verify, options, ciphers
 ---@return table? context
 ---@return string? message
 function ssl.newcontext(cfg) end
@@ -1309,11 +1309,11 @@ function process.run(options) end
 function Process:wait() end
 
 ---Sends it a signal, SIGTERM without one.
----@param signal? string|integer
+---@param which? string|integer
 ---@return true?
 ---@return string? message
 ---@return string? code
-function Process:kill(signal) end
+function Process:kill(which) end
 
 ---Kills it if it still runs, waits until it has ended, and closes its streams.
 ---@async
@@ -1341,6 +1341,16 @@ function Process:close() end
 ---@field context? saros.tls_context in place of all that a context is made of
 ---@field server? boolean of start_tls: this end is the server
 
+---@class saros.tls_certificate
+---@field subject string
+---@field issuer string
+---@field names string[]
+---@field not_before integer
+---@field not_after integer
+---@field serial string
+---@field fingerprint string
+---@field pem string
+
 ---@class saros.tls_info
 ---@field version string "TLSv1.3" and so on
 ---@field cipher string
@@ -1350,7 +1360,7 @@ function Process:close() end
 ---@field verdict string "ok", or what is wrong with the other end's certificate
 ---@field server_name? string the name that the client has asked for
 ---@field alpn? string the protocol that was agreed on
----@field peer? {subject: string, issuer: string, names: string[], not_before: integer, not_after: integer, serial: string, fingerprint: string, pem: string}
+---@field peer? saros.tls_certificate
 
 ---What a TLS connection can be resumed from.
 ---@class saros.tls_session
@@ -1769,7 +1779,7 @@ function Server:shutdown(seconds) end
 ---@return string|number|nil ...
 function Stream:read(...) end
 
----Reads 1 to n bytes, what there is, or as many as a buffer has room for: then the number of bytes; at the end nil alone.
+---Reads 1 to n bytes, what there is, or as many as a buffer has room for: then their number; at the end nil alone.
 ---@async
 ---@param n? integer|saros.buffer
 ---@return string|integer|nil

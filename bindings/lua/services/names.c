@@ -13,9 +13,9 @@ enum {
 
 /* Pushes {host =, port =, family =}. */
 void saros_push_address(lua_State *L, const saros_address *address) {
-    char  text[SAROS_ADDRESS_TEXT], *host = text;
-    char *end = text + saros_address_format(address, text); /* "127.0.0.1:80", "[::1]:80" */
-    while (*--end != ':') continue;
+    char text[SAROS_ADDRESS_TEXT], *host = text;
+    saros_address_format(address, text); /* "127.0.0.1:80", "[::1]:80" */
+    char *end = strrchr(text, ':');
     if (*host == '[') host++, end--;
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, address->port);

@@ -21,6 +21,11 @@ typedef struct lookup {
 
 /* ---- on the service's thread ---------------------------------------------------------------------------------- */
 
+static bool is_same(const saros_address *one, const saros_address *other) {
+    return one->family == other->family && one->port == other->port && one->scope == other->scope &&
+           memcmp(one->at.ip, other->at.ip, sizeof one->at.ip) == 0;
+}
+
 static bool add(lookup *self, const struct addrinfo *one) {
     saros_address address = {0};
     if (one->ai_family == AF_INET) {
@@ -41,15 +46,16 @@ static bool add(lookup *self, const struct addrinfo *one) {
     }
     if (self->port >= 0) address.port = (uint16_t)self->port;
     for (int i = 0; i < self->count; i++)
-        if (memcmp(&self->found[i], &address, sizeof address) == 0) return true; /* one for each kind of socket */
+        if (is_same(&self->found[i], &address)) return true; /* one for each kind of socket */
     self->found[self->count++] = address;
     return self->count < MOST_ADDRESSES;
 }
 
 static void on_found(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
-    lookup            *self = request->data;
-    const saros_libuv *uv = saros_service_uv(request->loop->data);
-    for (const struct addrinfo *one = list; status == 0 && one != NULL && add(self, one); one = one->ai_next) continue;
+    lookup                *self = request->data;
+    const saros_libuv     *uv = saros_service_uv(request->loop->data);
+    const struct addrinfo *one = status == 0 ? list : NULL;
+    while (one != NULL && add(self, one)) one = one->ai_next;
     if (list != NULL) uv->freeaddrinfo(list);
     saros_job_done(&self->job, status != 0 ? saros_error_from_uv(status) : self->count == 0 ? SAROS_ENAME : 0);
 }

@@ -76,7 +76,9 @@ int64_t saros_stdio_write(int fd, const void *data, size_t size, bool waits) {
         size_t most = S_ISFIFO(about.st_mode) ? PIPE_BUF : S_ISCHR(about.st_mode) && isatty(fd) ? LITTLE : size;
         return write_quietly(fd, data, waits || size < most ? size : most);
     }
-    do sent = send(fd, data, size, QUIETLY | (waits ? 0 : MSG_DONTWAIT));
+    int flags = QUIETLY;
+    if (!waits) flags |= MSG_DONTWAIT;
+    do sent = send(fd, data, size, flags);
     while (sent < 0 && errno == EINTR);
     return sent >= 0 ? sent : failed();
 }

@@ -51,8 +51,9 @@ static bool keep(watch *self, char kind, const char *name) {
     }
     if (self->last + size > self->room) {
         size_t room = self->room == 0 ? 512 : self->room * 2;
-        char  *kept = room > MOST_KEPT ? NULL : realloc(self->kept, room);
-        if (kept == NULL || self->last + size > room) return false;
+        if (room > MOST_KEPT || self->last + size > room) return false;
+        char *kept = realloc(self->kept, room);
+        if (kept == NULL) return false;
         self->kept = kept;
         self->room = room;
     }
