@@ -1,6 +1,9 @@
 -- same_udp.lua: the same for LuaSocket's UDP objects; see same.lua.
 local socket = require "socket"
 
+local part = ("n"):rep(63)
+local nobody = part .. ("." .. part):rep(3) -- too long by two: the system need not ask for it
+
 local function show(...)
    local words = table.pack(...)
    for i = 1, words.n do
@@ -21,7 +24,7 @@ local one, two = socket.udp(), socket.udp4()
 show(one, two) show(one:getfamily(), two:getfamily()) show(one:getsockname()) show(two:getsockname())
 refused(one.send, one, "x") refused(one.getpeername, one) refused(one.sendto, one, "x") refused(one.settimeout)
 show(one:setsockname("127.0.0.1", 0)) show((one:getsockname()))
-show(one:setsockname("nosuch.invalid", 0))
+show(one:setsockname(nobody, 0))
 show(two:sendto("first", "127.0.0.1", port_of(one)))
 local data, host, port = one:receivefrom()
 show(data, host, tostring(port) == tostring(port_of(two)))

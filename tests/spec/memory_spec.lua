@@ -122,7 +122,7 @@ local cases = {
    end,
    ["connections that fail, and addresses that are none"] = function()
       pcall(saros.connect, "nonsense")
-      saros.connect("example.org:80")
+      saros.connect(kit.nobody() .. ":80")
       saros.connect("unix:/no/such/socket")
       saros.listen("192.0.2.1:1")
    end,

@@ -84,6 +84,13 @@ function kit.pair(options)
    return client, server
 end
 
+-- A host's name that there is not; with n another one. It is two bytes longer than names can be on the wire (RFC 1035),
+-- and the system knows that by itself: no test waits for a server of names.
+function kit.nobody(n)
+   local part = ("n"):rep(63)
+   return ("%02d"):format(n or 0) .. part:sub(3) .. ("." .. part):rep(3)
+end
+
 -- An address of this machine at which nobody listens any more.
 function kit.free_address()
    local listener = assert(saros.listen("127.0.0.1:0"))
