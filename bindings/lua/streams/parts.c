@@ -67,7 +67,7 @@ static void each(lua_State *L, int top, void (*take)(lua_State *L, void *with), 
 }
 
 static void put(lua_State *L, void *with) {
-    size_t      size;
+    size_t      size = 0;
     const char *bytes = bytes_at(L, -1, &size);
     char      **to = with;
     memcpy(*to, bytes, size);

@@ -182,26 +182,9 @@ static bool ends_line(lua_State *L, const saros_output *output) {
     return output->buffering == SAROS_LINE && memchr(data, '\n', size) != NULL;
 }
 
-/* A write to a stream that keeps things. What does not fit goes out with all that is there; what is longer than the
- * buffer is not put into it. */
-static int write_kept(lua_State *L, saros_stream *stream, saros_task *task, saros_output *output) {
-    size_t      size;
-    const char *data = saros_parts_bytes(L, &size); /* NULL: it came in pieces, before there was a buffer */
-    if (data != NULL && output->buffering != SAROS_UNBUFFERED && size <= output->limit &&
-        saros_output_pending(output) + size <= output->limit) {
-        if (!saros_output_add(stream, data, size)) return fail(L, stream, task, WRITE, SAROS_ENOMEM);
-        return ends_line(L, output) ? go(L, stream, task, FLUSH) : done(L, stream, task);
-    }
-    if (saros_output_pending(output) == 0) return send_rest(L, stream, task, 0);
-    int sent = send_kept(stream, task);
-    if (sent == 0) return saros_suspend(L, task, WRITE, flush_k);
-    return sent < 0 ? fail(L, stream, task, WRITE, sent) : go(L, stream, task, WRITE);
-}
-
-/* The stream is the task's to write to. */
-static int go(lua_State *L, saros_stream *stream, saros_task *task, enum what what) {
+/* Sends what is kept, and then does what is wanted. */
+static int after_kept(lua_State *L, saros_stream *stream, saros_task *task, enum what what) {
     saros_output *output = stream->output;
-    if (output != NULL && what == WRITE) return write_kept(L, stream, task, output);
     if (saros_output_pending(output) > 0) {
         int sent = send_kept(stream, task);
         output->flushes = sent == 0 && what == FLUSH;
@@ -213,6 +196,28 @@ static int go(lua_State *L, saros_stream *stream, saros_task *task, enum what wh
     case SHUTDOWN: return shut(L, stream, task);
     default: return done(L, stream, task);
     }
+}
+
+/* A write to a stream that keeps things. What does not fit goes out with all that is there; what is longer than the
+ * buffer is not put into it. */
+static int write_kept(lua_State *L, saros_stream *stream, saros_task *task, saros_output *output) {
+    size_t      size;
+    const char *data = saros_parts_bytes(L, &size); /* NULL: it came in pieces, before there was a buffer */
+    if (data == NULL || output->buffering == SAROS_UNBUFFERED || size > output->limit)
+        return after_kept(L, stream, task, WRITE);
+    if (saros_output_pending(output) + size > output->limit) {
+        int sent = send_kept(stream, task);
+        if (sent == 0) return saros_suspend(L, task, WRITE, flush_k);
+        if (sent < 0) return fail(L, stream, task, WRITE, sent);
+    }
+    if (!saros_output_add(stream, data, size)) return fail(L, stream, task, WRITE, SAROS_ENOMEM);
+    return ends_line(L, output) ? after_kept(L, stream, task, FLUSH) : done(L, stream, task);
+}
+
+/* The stream is the task's to write to. */
+static int go(lua_State *L, saros_stream *stream, saros_task *task, enum what what) {
+    if (stream->output != NULL && what == WRITE) return write_kept(L, stream, task, stream->output);
+    return after_kept(L, stream, task, what);
 }
 
 /* ---- taking turns --------------------------------------------------------------------------------------------- */
