@@ -60,14 +60,6 @@ describe("names in a simulated world", function()
          assert.are.same({ "localhost" }, sim.hosts())
       end)
    end)
-
-   it("are not looked up elsewhere", function()
-      if kit.driver == "sim" then return pending("this driver knows names") end
-      local value, message, code = saros.connect("nowhere:80")
-      assert.is_nil(value)
-      assert.are.equal("ENOSYS", code)
-      has(message, "names are not looked up yet")
-   end)
 end)
 
 describe("saros.sim", function()
