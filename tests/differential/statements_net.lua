@@ -286,7 +286,7 @@ statement("connect to nobody", 2, function(g, s)
 end)
 
 -- A close is done when the driver has done it, and nothing tells of a listener's: hence the sleep.
-statement("connect to a socket that is left over", 1, function(g, s)
+statement("connect to the path of a listener that has closed", 1, function(g, s)
    local a = g.draw:number(g.lanes)
    s:put(a, "do local listener = assert(saros.listen(socket_path('ID')))")
    s:put(a, "LOG(listener:address(), listener:close()) saros.sleep(0.01)")
