@@ -362,7 +362,7 @@ end)
 describe("saros.socket: setfd", function()
    it_has_descriptors("takes over what somebody else has opened, or nothing", function()
       local taken = socket.tcp()
-      assert.are.same({nil, "Bad file descriptor"}, {taken:setfd(1 << 20)})
+      assert.is_nil((taken:setfd(1 << 20)))
       taken:setfd(-1)
       assert.are.equal(-1.0, taken:getfd())
       -- The host's standard input as a child gets it: one end of a pipe.

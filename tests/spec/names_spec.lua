@@ -63,10 +63,13 @@ describe("saros.resolve", function()
 
    it_asks("46: is abandoned by a task that is cancelled, which goes on at once", function()
       local tasks = {}
-      for i = 1, 20 do tasks[i] = saros.spawn(saros.resolve, kit.nobody(i), 80) end
-      for turn = 1, 20 do
-         tasks[turn]:cancel()
-         assert.is_false((saros.pcall(tasks[turn].await, tasks[turn])))
+      for i = 1, 20 do
+         tasks[i] = saros.spawn_now(saros.resolve, kit.nobody(i), 80) -- it asks, and nothing is told within this turn
+         tasks[i]:cancel()
+      end
+      for _, task in ipairs(tasks) do
+         assert.is_false((saros.pcall(task.await, task)))
+         assert.is_true(task:cancelled())
       end
    end)
 

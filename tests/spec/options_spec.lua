@@ -58,7 +58,9 @@ end)
 describe("options of connect, listen and serve", function()
    it("are set when the connection is there; those of a listener are those of what it accepts", function()
       local listener <close> = assert(saros.listen("127.0.0.1:0", { nodelay = false, keepalive = true, backlog = 5 }))
-      local client <close> = assert(saros.connect(listener:address(), { keepalive = 30, nodelay = true }))
+      -- Wine has no time for it.
+      local keepalive = package.config:sub(1, 1) == "\\" or 30
+      local client <close> = assert(saros.connect(listener:address(), { keepalive = keepalive, nodelay = true }))
       local server <close> = assert(listener:accept())
       assert.is_true(client:option("nodelay"))
       assert.is_true(client:option("keepalive"))
