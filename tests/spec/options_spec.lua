@@ -58,13 +58,12 @@ end)
 describe("options of connect, listen and serve", function()
    it("are set when the connection is there; those of a listener are those of what it accepts", function()
       local listener <close> = assert(saros.listen("127.0.0.1:0", { nodelay = false, keepalive = true, backlog = 5 }))
-      -- Wine has no time for it.
-      local keepalive = package.config:sub(1, 1) == "\\" or 30
+      local keepalive = kit.windows or 30 -- Wine has no time for it
       local client <close> = assert(saros.connect(listener:address(), { keepalive = keepalive, nodelay = true }))
       local server <close> = assert(listener:accept())
       assert.is_true(client:option("nodelay"))
       assert.is_true(client:option("keepalive"))
-      assert.are.equal(30, client:option("keepalive_idle") or 30)
+      if not kit.windows then assert.are.equal(30, client:option("keepalive_idle") or 30) end
       assert.is_true(server:option("keepalive"))
       assert.is_true(listener:option("keepalive"))
    end)

@@ -67,6 +67,8 @@ static int64_t write_quietly(int fd, const void *data, size_t size) {
     return result;
 }
 
+const bool saros_stdio_waits = true;
+
 int64_t saros_stdio_write(int fd, const void *data, size_t size, bool waits) {
     struct stat about;
     ssize_t     sent;

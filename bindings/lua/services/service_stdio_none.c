@@ -4,6 +4,8 @@
 #include "bindings/lua/services/stdio.h"
 #include "core/saros.h"
 
+const bool saros_stdio_waits = false;
+
 int64_t saros_stdio_read(int fd, void *buffer, size_t size) {
     (void)fd, (void)buffer, (void)size;
     return SAROS_ENOSYS;

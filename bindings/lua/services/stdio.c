@@ -140,7 +140,7 @@ static void make(lua_State *L, saros_rt *rt, int fd) {
     saros_op op = {.kind = SAROS_OP_BORROW, .handle = &stream->handle, .size = (size_t)fd};
     saros_submit_now(rt->loop, &op); /* no driver has to wait for this */
     self->error = op.result < 0 ? (int)op.result : 0;
-    if (op.result == SAROS_ENOTSOCK) self->error = SAROS_ENOSYS; /* Windows waits for sockets only */
+    if (!saros_stdio_waits) self->error = SAROS_ENOSYS;
 }
 
 void saros_push_stdio(lua_State *L, int fd) {

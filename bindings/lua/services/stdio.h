@@ -13,4 +13,7 @@ bool    saros_stdio_is_file(int fd);
 /* Pushes the loop's file on it and returns true, where standard input is one and there is who reads files. */
 bool saros_push_stdin_file(lua_State *L, saros_rt *rt);
 
+/* Can the system wait for these descriptors? */
+extern const bool saros_stdio_waits;
+
 #endif
