@@ -27,8 +27,9 @@ local function launch_event_loops(colors, second, thread) -- luacheck: ignore 43
    local saros = require "saros" -- luacheck: ignore 431
 
    local function do_something_important(sleep_for)
-      print(colors[1] .. ("Is event loop running in thread %s = %s")
-         :format(thread, saros.current_loop():is_running()) .. colors[0])
+      -- In one piece, because all threads have one standard output, and print writes a line and its end apart.
+      io.write(colors[1] .. ("Is event loop running in thread %s = %s")
+         :format(thread, saros.current_loop():is_running()) .. colors[0] .. "\n")
       saros.sleep(sleep_for)
    end
 
@@ -48,8 +49,8 @@ saros.run(function()
    local thread_1 = saros.thread(launch_event_loops, colors, second, "thread-1")
    local thread_2 = saros.thread(launch_event_loops, colors, second, "thread-2")
 
-   print(colors[2] .. ("Is event loop running in thread %s = %s")
-      :format("main", saros.current_loop():is_running()) .. colors[0])
+   io.write(colors[2] .. ("Is event loop running in thread %s = %s")
+      :format("main", saros.current_loop():is_running()) .. colors[0] .. "\n")
 
    thread_1:await()
    thread_2:await()

@@ -259,7 +259,8 @@ static int translate(const queue *q, const struct epoll_event *said, struct keve
         int       error = 0;
         socklen_t size = sizeof error;
         if ((q->modes & TAKEN) && (said->events & EPOLLERR) && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0)
-            event->fflags = (uint32_t)error;
+            /* a reset behind the peer's end is EPIPE to Linux alone */
+            event->fflags = (uint32_t)(error == EPIPE ? ECONNRESET : error);
     }
     return count;
 }

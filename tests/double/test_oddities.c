@@ -63,6 +63,23 @@ static void taken_is_the_error_from_its_socket(void **state) {
     close(fd);
 }
 
+static void taken_is_a_reset_also_behind_the_end(void **state) {
+    int listener, ends[2];
+    (void)state;
+    begin_in("taken");
+    tcp_pair(&listener, ends);
+    struct linger hard = {.l_onoff = 1};
+    assert_int_equal(shutdown(ends[1], SHUT_WR), 0);
+    assert_int_equal(setsockopt(ends[1], SOL_SOCKET, SO_LINGER, &hard, sizeof hard), 0);
+    assert_int_equal(close(ends[1]), 0);
+    change(ends[0], EVFILT_WRITE, EV_ADD, 0);
+    assert_int_equal(look_for_long(), 1);
+    assert_true(at.got[0].flags & EV_EOF);
+    assert_int_equal(at.got[0].fflags, ECONNRESET);
+    close(ends[0]);
+    close(listener);
+}
+
 static void kept_is_an_event_whose_descriptor_was_closed(void **state) {
     (void)state;
     begin_in("kept");
@@ -164,6 +181,7 @@ int test_oddities(void) {
         ODDITY(mixed_in_are_the_events_behind_the_records),
         ODDITY(lost_are_records_that_do_not_fill_the_list),
         ODDITY(taken_is_the_error_from_its_socket),
+        ODDITY(taken_is_a_reset_also_behind_the_end),
         ODDITY(kept_is_an_event_whose_descriptor_was_closed),
         ODDITY(short_lists_have_two_events_and_all_have_their_turn),
         ODDITY(cleared_flags_are_those_of_the_event_alone),
