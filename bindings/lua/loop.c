@@ -481,9 +481,6 @@ void saros_open_loop(lua_State *L) {
     static const luaL_Reg functions[] = {{"run", run},        {"loop", loop_new},    {"current_loop", current_loop},
                                          {"_report", report}, {"_pending", pending}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_LOOP, "saros.loop", methods, meta);
-    saros_push_meta(L, SAROS_T_LOOP);
-    lua_getfield(L, -1, "__index");
-    saros_add(L, saros_handler_methods);
-    lua_pop(L, 2);
+    saros_type_extend(L, SAROS_T_LOOP, saros_handler_methods);
     saros_add(L, functions);
 }

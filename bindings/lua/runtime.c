@@ -1,4 +1,4 @@
-/* runtime.c: the module as a whole, and the small things that all its files use.
+/* runtime.c: the small things that all files of the binding use.
  *
  * Owns the saros_lua of a state (in the registry, under an address of ours), the metatables, the anchors.
  * Promises: a type check never trusts a userdata before its metatable was compared; no global state. */
@@ -11,10 +11,8 @@
 #include <string.h>
 
 #include "bindings/lua/runtime.h"
-#include "bindings/lua/sim.h"
-#include "saros_embedded.h"
 
-static const char state_key = 0, module_key = 0; /* in the registry, by address */
+static const char state_key = 0; /* in the registry, by address */
 
 /* ---- the state and its types ---------------------------------------------------------------------------------- */
 
@@ -23,6 +21,15 @@ saros_lua *saros_state_slow(lua_State *L) {
     saros_lua *lua = lua_touserdata(L, -1);
     lua_pop(L, 1);
     return lua;
+}
+
+void saros_state_make(lua_State *L) {
+    saros_lua *lua = lua_newuserdatauv(L, sizeof *lua, 0);
+    *lua = (saros_lua){.manners = saros_manners_of_environment()};
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+    lua->L = lua_tothread(L, -1);
+    lua_pop(L, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
 }
 
 void saros_push_meta(lua_State *L, enum saros_type type) {
@@ -83,6 +90,25 @@ void saros_type_make(lua_State *L, enum saros_type type, const char *name, const
         lua_setfield(L, -2, "__index");
     }
     lua_pop(L, 1);
+}
+
+void saros_type_extend(lua_State *L, enum saros_type type, const luaL_Reg *methods) {
+    saros_push_meta(L, type);
+    lua_getfield(L, -1, "__index");
+    saros_add(L, methods);
+    lua_pop(L, 2);
+}
+
+bool saros_push_place(lua_State *L) {
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline < 0 || strncmp(ar.source, "=saros/", 7) == 0) continue; /* nor in our own parts in Lua */
+        lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
+        return true;
+    }
+    lua_pushliteral(L, "[C]");
+    return false;
 }
 
 /* ---- which loop ----------------------------------------------------------------------------------------------- */
@@ -220,174 +246,4 @@ const char *saros_seed_parse(const char *text, uint64_t *seed) {
     if (*end != 0 || end == digits || errno == ERANGE) return wrong;
     *seed = value;
     return NULL;
-}
-
-/* ---- the module ----------------------------------------------------------------------------------------------- */
-
-static const char *const lazy[][2] = {{"serve", "serve"},
-                                      {"wait", "wait"},
-                                      {"as_completed", "as_completed"},
-                                      {"map", "map"},
-                                      {"join", "join"},
-                                      {"pool", "pool"},
-                                      {"_group_error", "group_error"},
-                                      {"_owner", "owner"},
-                                      {"_connect_name", "connect_name"},
-                                      {"_copy_any", "copy_any"},
-                                      {"_options", "options"},
-                                      {"_udp_name", "udp_name"},
-                                      {"socket", "socket"},
-                                      {"ssl", "ssl"},
-                                      {"_socket_base", "socket_base"},
-                                      {"_socket_stream", "socket_stream"},
-                                      {"_socket_tcp", "socket_tcp"},
-                                      {"_socket_unix", "socket_unix"},
-                                      {"_socket_udp", "socket_udp"},
-                                      {"_socket_options", "socket_options"},
-                                      {"_socket_select", "socket_select"},
-                                      {"_socket_dns", "socket_dns"},
-                                      {"signal", "signal"},
-                                      {"fs", "fs"},
-                                      {"process", "process"},
-                                      {"tls", "tls"},
-                                      {NULL, NULL}};
-
-/* What these stand on: functions in C, that come into the module with the first of them. */
-static const struct {
-    const char *key;
-    void (*open)(lua_State *L);
-} native[] = {{"udp", saros_open_udp},
-              {"_signal_open", saros_open_signal},
-              {"_child", saros_open_process},
-              {"thread", saros_open_threads},
-              {"thread_channel", saros_open_threads},
-              {"open", saros_open_files},
-              {"_fs_temporary", saros_open_files},
-              {"_fs", saros_open_fs},
-              {"_tls", saros_open_tls}};
-
-static const char *const channels[] = {"stdin", "stdout", "stderr"};
-
-/* __index of the module: parts written in Lua are compiled when they are first asked for. */
-static int load_part(lua_State *L) {
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    if (strcmp(key, "sim") == 0) {
-        saros_sim_open(L);
-        lua_pushvalue(L, -1);
-        lua_setfield(L, 1, key);
-        return 1;
-    }
-    if (strncmp(key, "std", 3) == 0)
-        for (int fd = 0; fd < 3; fd++) {
-            if (strcmp(key, channels[fd]) != 0) continue;
-            saros_push_stdio(L, fd); /* not kept in the module: each loop has its own */
-            return 1;
-        }
-    for (size_t i = 0; i < sizeof native / sizeof *native; i++) {
-        if (strcmp(native[i].key, key) != 0) continue;
-        lua_pushvalue(L, 1);
-        native[i].open(L); /* into the table on top */
-        lua_pushvalue(L, 2);
-        lua_rawget(L, 1);
-        return 1;
-    }
-    for (size_t i = 0; lazy[i][0] != NULL; i++) {
-        if (strcmp(lazy[i][0], key) != 0) continue;
-        for (size_t part = 0; saros_embedded[part].name != NULL; part++) {
-            if (strcmp(saros_embedded[part].name, lazy[i][1]) != 0) continue;
-            lua_pushfstring(L, "=saros/%s.lua", saros_embedded[part].name);
-            if (luaL_loadbufferx(L, saros_embedded[part].text, saros_embedded[part].size, lua_tostring(L, -1), "t") !=
-                LUA_OK)
-                return lua_error(L);
-            lua_pushvalue(L, 1);
-            lua_call(L, 1, 1); /* the part gives its one function */
-            lua_pushvalue(L, -1);
-            lua_setfield(L, 1, key);
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static int install(lua_State *L) {
-    saros_install(L, saros_state(L));
-    return 0;
-}
-
-static int module_new(lua_State *L) {
-    static const luaL_Reg functions[] = {{"install", install}, {NULL, NULL}};
-    saros_lua            *lua = lua_newuserdatauv(L, sizeof *lua, 0);
-    *lua = (saros_lua){.manners = saros_manners_of_environment()};
-    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-    lua->L = lua_tothread(L, -1);
-    lua_pop(L, 1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
-    lua_createtable(L, 0, 64);
-    saros_add(L, functions);
-    lua_pushliteral(L, SAROS_VERSION);
-    lua_setfield(L, -2, "_VERSION");
-    saros_open_loop(L);
-    saros_open_drivers(L);
-    saros_open_dump(L);
-    saros_open_outside(L);
-    saros_open_debug(L);
-    saros_open_spawn(L);
-    saros_open_task(L);
-    saros_open_await(L);
-    saros_open_scope(L);
-    saros_open_timeout(L);
-    saros_open_gather(L);
-    saros_open_group(L);
-    saros_open_several(L);
-    saros_open_race(L);
-    saros_open_time(L);
-    saros_open_every(L);
-    saros_open_clock(L);
-    saros_open_locals(L);
-    saros_open_queue(L);
-    saros_open_sync(L);
-    saros_open_error(L);
-    saros_open_net(L);
-    saros_open_buffer(L);
-    saros_open_copy(L);
-    saros_open_names(L);
-    saros_open_ready(L);
-    saros_open_install(L);
-    saros_open_tunnel(L);
-    saros_open_coroutine(L);
-    saros_open_generator(L);
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_pushcfunction(L, luaopen_saros_sim);
-    lua_setfield(L, -2, "saros.sim");
-    lua_pushcfunction(L, luaopen_saros_socket);
-    lua_setfield(L, -2, "saros.socket");
-    lua_pushcfunction(L, luaopen_saros_ssl);
-    lua_setfield(L, -2, "saros.ssl");
-    lua_pop(L, 1);
-    lua_createtable(L, 0, 1);
-    saros_add(L, (const luaL_Reg[]){{"__index", load_part}, {NULL, NULL}});
-    lua_setmetatable(L, -2);
-    return 1;
-}
-
-int luaopen_saros(lua_State *L) {
-    luaL_checkversion(L);
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &module_key) != LUA_TNIL) return 1;
-    lua_pop(L, 1);
-    module_new(L);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
-    return 1;
-}
-
-int luaopen_saros_ssl(lua_State *L) {
-    luaopen_saros(L);
-    lua_getfield(L, -1, "ssl");
-    return 1;
-}
-
-int luaopen_saros_socket(lua_State *L) {
-    luaopen_saros(L);
-    lua_getfield(L, -1, "socket");
-    return 1;
 }

@@ -194,6 +194,7 @@ static inline saros_lua *saros_state(lua_State *L) { return lua_touserdata(L, lu
 static inline saros_task *saros_running_task(const saros_lua *lua) {
     return lua->current != NULL ? lua->current->task : NULL;
 }
+void       saros_state_make(lua_State *L);
 saros_lua *saros_state_slow(lua_State *L); /* where there is no upvalue; NULL before the module was opened */
 void       saros_push_meta(lua_State *L, enum saros_type type);
 void       saros_make_weak(lua_State *L, const char *mode); /* the table on top: "k" or "v" */
@@ -203,11 +204,14 @@ void      *saros_check(lua_State *L, int arg, enum saros_type type);            
 /* Makes a metatable: methods (with the state as upvalue), __name, hidden from getmetatable. */
 void saros_type_make(lua_State *L, enum saros_type type, const char *name, const luaL_Reg *methods,
                      const luaL_Reg *meta);
+/* More methods for a type that has some. */
+void saros_type_extend(lua_State *L, enum saros_type type, const luaL_Reg *methods);
 void saros_add(lua_State *L, const luaL_Reg *functions); /* into the table on top, with the state as upvalue */
 /* One of rt's tables; an integer key into the registry is the cheapest look-up that Lua has. */
 static inline void saros_push_table(lua_State *L, const saros_rt *rt, int which) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, rt->tables[which]);
 }
+bool      saros_push_place(lua_State *L); /* the script's that runs, "x.lua:3"; "[C]" and false: none is known */
 saros_rt *saros_loop_now(lua_State *L, const char *what); /* the loop that runs, or the attached one; raises */
 /* Keeps the value on top (popped) alive under a key; drops it again. Dropping cannot raise. */
 void saros_anchor(lua_State *L, saros_rt *rt, const void *key);
@@ -284,7 +288,7 @@ void saros_push_dump(lua_State *L, saros_rt *rt, size_t most); /* the tasks as a
 void saros_dump_report(saros_rt *rt);                          /* the same to wherever messages go; from the loop */
 void saros_push_deadlock(lua_State *L, saros_rt *rt);          /* what to say where nothing can wake anything */
 
-/* ---- tls/tls.c ------------------------------------------------------------------------------------------------- */
+/* ---- module.c -------------------------------------------------------------------------------------------------- */
 
 /* Calls a part of the module that is written in Lua, or a function of it, with all that is on the stack; in tail position. */
 int saros_call_part(lua_State *L, const char *part, const char *function);

@@ -18,10 +18,10 @@ local function public(set)
    return names
 end
 
--- What the module loads at first use, as runtime.c lists it.
+-- What the module loads at first use, as module.c lists it.
 local function lazy_names()
-   local file <close> = assert(io.open(root .. "bindings/lua/runtime.c"))
-   local list = file:read("a"):match("lazy%[%]%[2%] = (%b{});")
+   local file <close> = assert(io.open(root .. "bindings/lua/module.c"))
+   local list = file:read("a"):match("parts%[%] = (%b{});")
    local names = {}
    for name in list:gmatch('{"([%w_]+)",') do names[#names + 1] = name end
    assert(#names > 0)

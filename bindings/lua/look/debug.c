@@ -87,18 +87,6 @@ static bool is_news(lua_State *L, saros_rt *rt, const char *place) {
     return news;
 }
 
-/* Pushes the script's place that runs, "x.lua:3". */
-static void push_here(lua_State *L) {
-    lua_Debug ar;
-    for (int level = 0; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline < 0 || strncmp(ar.source, "=saros/", 7) == 0) continue; /* nor in our own parts in Lua */
-        lua_pushfstring(L, "%s:%d", ar.short_src, ar.currentline);
-        return;
-    }
-    lua_pushliteral(L, "[C]");
-}
-
 /* The value on top, which stays, is told with the text below it, which is popped. */
 static void watch_it(lua_State *L, saros_rt *rt) {
     luaL_checkstack(L, 8, "debug mode");
@@ -112,7 +100,7 @@ static void watch_it(lua_State *L, saros_rt *rt) {
 
 void saros_debug_opened(lua_State *L, saros_rt *rt) {
     if (!rt->manners.debug) return;
-    push_here(L);
+    saros_push_place(L);
     lua_insert(L, -2);
     watch_it(L, rt);
 }
@@ -143,7 +131,7 @@ void saros_debug_settling(lua_State *L, saros_rt *rt, saros_awaitable *is, int i
     watch *self = saros_new(L, rt->lua, SAROS_T_WATCH, sizeof *self, 1);
     lua_pushvalue(L, index);
     lua_setiuservalue(L, -2, 1);
-    if (task == NULL) push_here(L);
+    if (task == NULL) saros_push_place(L);
     else saros_push_task_label(L, task);
     lua_insert(L, -2);
     watch_it(L, rt);

@@ -38,7 +38,7 @@ void saros_file_pass_on(saros_file *file, const saros_task *task) {
     file->user = NULL;
     saros_waiter *next = file->waiters;
     if (next == NULL) return;
-    file->user = (saros_task *)((char *)next - offsetof(saros_task, wait));
+    file->user = saros_waiter_task(next);
     saros_wake_first(&file->waiters, 0);
 }
 
@@ -290,11 +290,8 @@ static void make_type(lua_State *L) {
         {"__gc", method_gc}, {"__close", method_close}, {"__tostring", to_string}, {NULL, NULL}};
     if (saros_state_slow(L)->meta[SAROS_T_FILE] != NULL) return;
     saros_type_make(L, SAROS_T_FILE, "saros.file", methods, meta);
-    saros_push_meta(L, SAROS_T_FILE);
-    lua_getfield(L, -1, "__index");
-    saros_add(L, saros_file_read_methods);
-    saros_add(L, saros_file_write_methods);
-    lua_pop(L, 2);
+    saros_type_extend(L, SAROS_T_FILE, saros_file_read_methods);
+    saros_type_extend(L, SAROS_T_FILE, saros_file_write_methods);
 }
 
 void saros_open_files(lua_State *L) {

@@ -91,6 +91,7 @@ bool saros_file_read_at_hand(saros_file *file, size_t size);
 void saros_file_begin_write(lua_State *L, saros_file *file, const char *data, size_t size);
 void saros_file_begin_pending(lua_State *L, saros_file *file);
 void saros_file_close_now(const saros_libuv *uv, saros_file *file); /* with what is pending; waits for it */
+void saros_file_free_blocks(saros_file *file);                      /* those that were for reading */
 void saros_file_forget(saros_file *file); /* it has no descriptor, and so neither memory nor a place in the list */
 
 /* ---- file.c: what all methods have in common -------------------------------------------------------------------- */

@@ -37,15 +37,6 @@ static void begin_read(lua_State *L, saros_file *file) {
     saros_file_begin(L, file, 1, SAROS_FILE_READS);
 }
 
-static void free_blocks(saros_file *file) {
-    saros_loop *loop = file->rt->loop;
-    saros_window_forget(loop, &file->window);
-    if (file->held != NULL) saros_realloc(loop, file->held, file->held_room, 0);
-    if (file->ahead != NULL) saros_realloc(loop, file->ahead, file->ahead_room, 0);
-    file->held = file->ahead = NULL;
-    file->held_room = file->ahead_room = 0;
-}
-
 /* What was read joins the window. 0 or an error. */
 static int take_ahead(lua_State *L, saros_file *file) {
     file->fetched = false;
@@ -109,7 +100,7 @@ static int reading(lua_State *L, saros_file *file, saros_task *task, lua_KContex
         pushed = saros_window_attempt(L, &file->window, &ctx);
     }
     file->window.taken = 0;
-    if (file->window.ended && file->window.left == 0 && !saros_job_is_out(&file->fs.job)) free_blocks(file);
+    if (file->window.ended && file->window.left == 0 && !saros_job_is_out(&file->fs.job)) saros_file_free_blocks(file);
     return saros_file_finish(L, file, task, pushed, at_hand);
 }
 

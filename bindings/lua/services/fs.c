@@ -188,7 +188,7 @@ static int call_k(lua_State *L, int status, lua_KContext ctx) {
 
 /* ---- arguments -------------------------------------------------------------------------------------------------- */
 
-static const char *check_path(lua_State *L, int arg) {
+const char *saros_fs_check_path(lua_State *L, int arg) {
     size_t      length;
     const char *path = luaL_checklstring(L, arg, &length);
     luaL_argcheck(L, length > 0 && strlen(path) == length, arg, "a path without zeros in it expected");
@@ -210,7 +210,7 @@ static int any_call(lua_State *L) {
             luaL_argcheck(L, flags >= 0 && flags <= 07777, arg, "a mode from 0 to 07777 (octal) expected");
             break;
         case 'f': flags = (int)luaL_optinteger(L, arg, 0); break;
-        default: path[paths++] = check_path(L, arg); break;
+        default: path[paths++] = saros_fs_check_path(L, arg); break;
         }
     }
     saros_task *task = saros_begin(L, calls[number].shown);

@@ -136,15 +136,22 @@ bool saros_file_read_at_hand(saros_file *file, size_t size) {
     return file->fetched;
 }
 
+void saros_file_free_blocks(saros_file *file) {
+    saros_loop *loop = file->owner->loop;
+    saros_window_forget(loop, &file->window);
+    if (file->held != NULL) saros_realloc(loop, file->held, file->held_room, 0);
+    if (file->ahead != NULL) saros_realloc(loop, file->ahead, file->ahead_room, 0);
+    file->held = file->ahead = NULL;
+    file->held_room = file->ahead_room = 0;
+}
+
 void saros_file_forget(saros_file *file) {
     saros_rt *rt = file->owner;
     if (rt == NULL) return;
-    saros_window_forget(rt->loop, &file->window);
-    if (file->held != NULL) saros_realloc(rt->loop, file->held, file->held_room, 0);
-    if (file->ahead != NULL) saros_realloc(rt->loop, file->ahead, file->ahead_room, 0);
+    saros_file_free_blocks(file);
     if (file->pending != NULL) saros_realloc(rt->loop, file->pending, file->pending_room, 0);
-    file->held = file->ahead = file->pending = NULL;
-    file->held_room = file->ahead_room = file->pending_room = file->pending_size = 0;
+    file->pending = NULL;
+    file->pending_room = file->pending_size = 0;
     if (file->prev != NULL) file->prev->next = file->next;
     else rt->files = file->next;
     if (file->next != NULL) file->next->prev = file->prev;

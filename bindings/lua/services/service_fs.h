@@ -28,6 +28,8 @@ void saros_fs_prepare(saros_fs_job *self);
 
 const char *saros_fs_kind(unsigned mode); /* of a status: "file", "directory", … */
 
+const char *saros_fs_check_path(lua_State *L, int arg); /* fs.c: raises */
+
 void saros_open_fs_watch(lua_State *L); /* watch.c: into the table on top */
 
 #endif

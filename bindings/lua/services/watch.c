@@ -20,10 +20,9 @@ typedef struct watch {
     saros_waiter *waiters;
     const char   *path; /* in the user value */
     unsigned      flags;
-    bool          running; /* the loop's */
-    bool          over;    /* the service's: nothing is told any more */
-    int           error;   /* why it could not begin */
-    unsigned      queue;   /* events that the system keeps at most; 0: not known */
+    bool          over;  /* the service's: nothing is told any more */
+    int           error; /* why it could not begin */
+    unsigned      queue; /* events that the system keeps at most; 0: not known */
     uv_mutex_t    lock;
     char         *kept; /* under the lock: entries, each a kind ('c', 'r', both 'b'), a name and a zero; malloc's */
     size_t        first, last, room;
@@ -150,7 +149,6 @@ static void news(saros_loop *loop, saros_op *op, int64_t result) {
     uv->mutex_lock(&self->lock);
     self->posted = false;
     uv->mutex_unlock(&self->lock);
-    self->running = true;
     saros_wake_all(&self->waiters, 0);
 }
 
@@ -243,10 +241,8 @@ static int open_k(lua_State *L, int status, lua_KContext ctx) {
 static int open_watch(lua_State *L) {
     static const char *const known[] = {"recursive", NULL};
     char                     why[256];
-    size_t                   length;
-    const char              *path = luaL_checklstring(L, 1, &length);
+    const char              *path = saros_fs_check_path(L, 1);
     saros_task              *task = saros_begin(L, "saros.fs.watch");
-    luaL_argcheck(L, length > 0 && strlen(path) == length, 1, "a path without zeros in it expected");
     lua_settop(L, 2);
     saros_check_options(L, 2, known);
     bool recursive = lua_istable(L, 2) && saros_option(L, 2, "recursive") != LUA_TNIL && lua_toboolean(L, -1);

@@ -123,24 +123,17 @@ static bool make_block(lua_State *L) {
 }
 
 /* Sends from where it was received, for as long as that need not wait; the rest moves into the block. 0, or an error. */
-static int send_window(lua_State *L, saros_stream *from, saros_stream *to, saros_task *task, copy *self) {
+static int send_window(lua_State *L, saros_stream *from, saros_stream *to, copy *self) {
     saros_window *window = &from->window;
     size_t        size = (uint64_t)self->left < window->left ? (size_t)self->left : window->left;
-    task->op.kind = SAROS_OP_SEND;
-    task->op.handle = &to->handle;
-    while (size > 0 && to->layer == NULL) {
-        task->op.data = window->at;
-        task->op.size = size;
-        task->op.at_once = true;
-        bool done = saros_submit_now(task->rt->loop, &task->op);
-        task->op.at_once = false;
-        (void)done; /* it always is */
-        if (task->op.result == SAROS_EAGAIN) break;
-        if (task->op.result < 0) return (int)task->op.result;
-        consume(window, (size_t)task->op.result);
-        self->left -= task->op.result;
-        self->copied += task->op.result;
-        size -= (size_t)task->op.result;
+    size_t        sent = 0;
+    if (to->layer == NULL) {
+        int error = saros_stream_send_now(to, window->at, size, &sent);
+        consume(window, sent);
+        self->left -= (int64_t)sent;
+        self->copied += (int64_t)sent;
+        size -= sent;
+        if (error < 0) return error;
     }
     if (size == 0) return 0;
     if (!make_block(L)) return SAROS_ENOMEM;
@@ -180,7 +173,7 @@ static int go_on(lua_State *L, saros_task *task, bool at_hand) {
             return saros_suspend(L, task, 0, sent_k);
         }
         if (from->window.left > 0 && self->left > 0) {
-            sent = send_window(L, from, to, task, self);
+            sent = send_window(L, from, to, self);
             if (sent < 0) return fail(L, task, self, to, sent);
             continue;
         }
@@ -224,12 +217,7 @@ static int refuse(lua_State *L, int code) {
 /* Whatever can be read and written, but is no stream of ours: copy_any.lua. */
 static int copy_any(lua_State *L) {
     lua_settop(L, LIMIT);
-    luaopen_saros(L);
-    lua_getfield(L, -1, "_copy_any");
-    lua_insert(L, 1);
-    lua_settop(L, 1 + LIMIT);
-    lua_callk(L, 3, LUA_MULTRET, 0, saros_all_results);
-    return saros_all_results(L, LUA_OK, 0);
+    return saros_call_part(L, "_copy_any", NULL);
 }
 
 /* saros.copy(from, to[, n]) -> bytes | nil, message, code, bytes */

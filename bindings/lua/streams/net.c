@@ -143,8 +143,7 @@ static int method_close(lua_State *L) {
 static int method_abort(lua_State *L) {
     saros_stream *stream = saros_check_stream(L);
     saros_setting setting = {.option = SAROS_OPTION_LINGER, .value = 0};
-    saros_op      op = {.kind = SAROS_OP_OPTION, .handle = &stream->handle, .setting = &setting};
-    if (stream->rt != NULL) saros_submit_now(stream->rt->loop, &op); /* what has no such option is just closed */
+    if (stream->rt != NULL) saros_socket_option(stream, &setting, false); /* what has no such option is just closed */
     saros_stream_close(L, 1, stream);
     lua_pushboolean(L, 1);
     return 1;
@@ -255,7 +254,7 @@ size_t saros_stream_limit(lua_State *L, int arg, const char *name, size_t otherw
 /* It is open, and closed where it cannot be made what was asked for. options: where they are; the stream is on top. */
 static int opened(lua_State *L, saros_stream *stream, int options, const char *op, const char *address) {
     const char *which;
-    int         error = saros_socket_options_set(L, options, stream, &which);
+    int         error = saros_socket_options_set(L, options, stream, saros_stream_knows, &which);
     if (error == 0) return 1;
     saros_stream_close(L, -1, stream);
     return saros_fail(L, error, "%s %s: option '%s': %s", op, address, which, saros_error_text(error));
@@ -303,7 +302,7 @@ static int connect(lua_State *L) {
     lua_settop(L, 2);
     if (tls) return saros_call_part(L, "tls", "_connect");
     saros_check_options(L, 2, names);
-    saros_socket_options_check(L, 2);
+    saros_socket_options_check(L, 2, saros_stream_knows);
     size_t line_limit = saros_stream_limit(L, 2, "line_limit", SAROS_LINE_LIMIT);
     size_t all_limit = saros_stream_limit(L, 2, "all_limit", SAROS_ALL_LIMIT);
     bool   bound = read_bind(L, task->rt, &address[1]);
@@ -339,7 +338,7 @@ static int listen(lua_State *L) {
     saros_rt                *rt = saros_loop_now(L, "saros.listen");
     lua_settop(L, 2);
     saros_check_options(L, 2, names);
-    saros_socket_options_check(L, 2);
+    saros_socket_options_check(L, 2, saros_stream_knows);
     size_t backlog = saros_stream_limit(L, 2, "backlog", 0);
     size_t line_limit = saros_stream_limit(L, 2, "line_limit", SAROS_LINE_LIMIT);
     size_t all_limit = saros_stream_limit(L, 2, "all_limit", SAROS_ALL_LIMIT);
@@ -433,13 +432,10 @@ void saros_open_net(lua_State *L) {
     static const luaL_Reg functions[] = {{"connect", connect}, {"listen", listen}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_LISTENER, "saros.listener", listener, saros_any_meta);
     saros_type_make(L, SAROS_T_STREAM, "saros.stream", saros_any_methods, saros_any_meta);
-    saros_push_meta(L, SAROS_T_STREAM);
-    lua_getfield(L, -1, "__index");
-    saros_add(L, stream);
-    saros_add(L, saros_read_methods);
-    saros_add(L, saros_write_methods);
-    saros_add(L, saros_tls_methods);
-    lua_pop(L, 2);
+    saros_type_extend(L, SAROS_T_STREAM, stream);
+    saros_type_extend(L, SAROS_T_STREAM, saros_read_methods);
+    saros_type_extend(L, SAROS_T_STREAM, saros_write_methods);
+    saros_type_extend(L, SAROS_T_STREAM, saros_tls_methods);
     saros_add(L, functions);
     saros_add(L, saros_given_functions);
     saros_add(L, saros_option_functions);

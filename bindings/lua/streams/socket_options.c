@@ -1,4 +1,4 @@
-/* socket_options.c: what can be said of a socket: in the options of connect, listen and serve, and as stream:option.
+/* socket_options.c: what can be said of a socket: in the options of connect, listen, serve and udp, and as stream:option.
  *
  * Owns the names and what their values may be. Promises: options are checked before anything is opened; a name that there
  * is not raises. */
@@ -8,11 +8,7 @@
 
 enum { MOST_SECONDS = 32767, MOST_BYTES = 1 << 30 };
 
-/* A flag is a boolean; where it has also a number, that is the option behind it in the same table. */
-static const struct known {
-    const char *name;
-    int         option, least, most; /* most 0: a flag */
-} known[] = {
+const saros_known_option saros_stream_knows[] = {
     {"nodelay", SAROS_OPTION_NODELAY, 0, 0},
     {"keepalive", SAROS_OPTION_KEEPALIVE, 0, 0},
     {"keepalive_idle", SAROS_OPTION_KEEPALIVE_IDLE, 1, MOST_SECONDS},
@@ -22,15 +18,25 @@ static const struct known {
     {"send_buffer", SAROS_OPTION_SEND_BUFFER, 1, MOST_BYTES},
     {"receive_buffer", SAROS_OPTION_RECEIVE_BUFFER, 1, MOST_BYTES},
     {"ttl", SAROS_OPTION_TTL, 1, 255},
+    {NULL, 0, 0, 0},
 };
-enum { COUNT = sizeof known / sizeof *known };
 
-static int wrong(lua_State *L, int arg, const struct known *option, const char *what) {
+const saros_known_option saros_udp_knows[] = {
+    {"broadcast", SAROS_OPTION_BROADCAST, 0, 0},
+    {"multicast_loop", SAROS_OPTION_MULTICAST_LOOP, 0, 0},
+    {"ttl", SAROS_OPTION_TTL, 1, 255},
+    {"multicast_ttl", SAROS_OPTION_MULTICAST_TTL, 0, 255},
+    {"send_buffer", SAROS_OPTION_SEND_BUFFER, 1, MOST_BYTES},
+    {"receive_buffer", SAROS_OPTION_RECEIVE_BUFFER, 1, MOST_BYTES},
+    {NULL, 0, 0, 0},
+};
+
+static int wrong(lua_State *L, int arg, const saros_known_option *option, const char *what) {
     return luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': %s expected", option->name, what));
 }
 
 /* The value at `at` as the number that is set; raises. */
-static int value_of(lua_State *L, int arg, int at, const struct known *option) {
+static int value_of(lua_State *L, int arg, int at, const saros_known_option *option) {
     int         whole;
     lua_Integer value = lua_tointegerx(L, at, &whole);
     if (option->most == 0) {
@@ -43,41 +49,39 @@ static int value_of(lua_State *L, int arg, int at, const struct known *option) {
     return (int)value;
 }
 
-static int perform(saros_stream *stream, int option, int *value, bool ask) {
-    saros_setting setting = {.option = option, .value = *value};
-    saros_op      op = {.kind = SAROS_OP_OPTION, .handle = &stream->handle, .setting = &setting, .size = ask};
+int saros_socket_option(saros_stream *stream, saros_setting *setting, bool ask) {
+    saros_op op = {.kind = SAROS_OP_OPTION, .handle = &stream->handle, .setting = setting, .size = ask};
     saros_submit_now(stream->rt->loop, &op); /* no driver has to wait for that */
-    *value = setting.value;
     return (int)op.result;
 }
 
+static int set(saros_stream *stream, int option, int value) {
+    return saros_socket_option(stream, &(saros_setting){.option = option, .value = value}, false);
+}
+
 /* keepalive = seconds is the flag and how long to be silent. */
-static bool is_seconds(lua_State *L, const struct known *option) {
+static bool is_seconds(lua_State *L, const saros_known_option *option) {
     return option->option == SAROS_OPTION_KEEPALIVE && lua_type(L, -1) == LUA_TNUMBER;
 }
 
-void saros_socket_options_check(lua_State *L, int arg) {
+void saros_socket_options_check(lua_State *L, int arg, const saros_known_option *known) {
     if (!lua_istable(L, arg)) return;
-    for (int i = 0; i < COUNT; i++) {
-        if (saros_option(L, arg, known[i].name) != LUA_TNIL)
-            value_of(L, arg, -1, is_seconds(L, &known[i]) ? &known[i + 1] : &known[i]);
+    for (; known->name != NULL; known++) {
+        if (saros_option(L, arg, known->name) != LUA_TNIL) value_of(L, arg, -1, known + is_seconds(L, known));
         lua_pop(L, 1);
     }
 }
 
-int saros_socket_options_set(lua_State *L, int at, saros_stream *stream, const char **which) {
+int saros_socket_options_set(lua_State *L, int at, saros_stream *stream, const saros_known_option *known,
+                             const char **which) {
     int error = 0;
-    for (int i = 0; i < COUNT && error == 0 && lua_istable(L, at); i++) {
-        if (saros_option(L, at, known[i].name) != LUA_TNIL) {
-            const struct known *option = &known[i];
-            int                 on = 1;
-            *which = option->name;
-            if (is_seconds(L, option)) {
-                error = perform(stream, SAROS_OPTION_KEEPALIVE, &on, false);
-                option++;
-            }
+    for (; known->name != NULL && error == 0 && lua_istable(L, at); known++) {
+        if (saros_option(L, at, known->name) != LUA_TNIL) {
+            const saros_known_option *option = known + is_seconds(L, known);
+            *which = known->name;
+            if (option != known) error = set(stream, known->option, 1);
             int value = value_of(L, at, -1, option);
-            if (error == 0) error = perform(stream, option->option, &value, false);
+            if (error == 0) error = set(stream, option->option, value);
         }
         lua_pop(L, 1);
     }
@@ -94,19 +98,49 @@ bool saros_option_flag(lua_State *L, int arg, const char *name, bool otherwise) 
     return value;
 }
 
+static int unknown(lua_State *L, const char *name) {
+    return luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));
+}
+
 /* stream:option(name[, value]) */
 int saros_method_option(lua_State *L, saros_stream *stream) {
-    const char         *name = luaL_checkstring(L, 2);
-    const struct known *option = known;
-    while (option < known + COUNT && strcmp(option->name, name) != 0) option++;
-    if (option == known + COUNT) return luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));
-    bool ask = lua_isnoneornil(L, 3);
-    int  value = ask ? 0 : value_of(L, 3, 3, option);
+    const char               *name = luaL_checkstring(L, 2);
+    const saros_known_option *option = saros_stream_knows;
+    while (option->name != NULL && strcmp(option->name, name) != 0) option++;
+    if (option->name == NULL) return unknown(L, name);
+    bool          ask = lua_isnoneornil(L, 3);
+    saros_setting setting = {.option = option->option, .value = ask ? 0 : value_of(L, 3, 3, option)};
     if (stream->rt == NULL) return saros_closed(L);
-    int error = perform(stream, option->option, &value, ask);
+    int error = saros_socket_option(stream, &setting, ask);
     if (error < 0) return saros_fail(L, error, "option '%s': %s", name, saros_error_text(error));
     if (!ask) lua_settop(L, 1);
-    else if (option->most == 0 || value < 0) lua_pushboolean(L, value > 0);
-    else lua_pushinteger(L, value);
+    else if (option->most == 0 || setting.value < 0) lua_pushboolean(L, setting.value > 0);
+    else lua_pushinteger(L, setting.value);
     return 1;
 }
+
+/* saros._option(stream, name[, value]) -> true, or the value: any option that the core knows, by the name that it has
+ * there; values are numbers, and booleans where 0 and 1 are meant. For modules of ours. */
+static int any_option(lua_State *L) {
+    static const char *const names[] = {
+#define NAME(option, name) name,
+        SAROS_OPTIONS(NAME)
+#undef NAME
+    };
+    saros_stream *stream = saros_check_any(L);
+    const char   *name = luaL_checkstring(L, 2);
+    bool          ask = lua_isnoneornil(L, 3);
+    saros_setting setting = {0};
+    while (setting.option < SAROS_OPTION_KINDS && strcmp(names[setting.option], name) != 0) setting.option++;
+    if (setting.option == SAROS_OPTION_KINDS) return unknown(L, name);
+    if (lua_isboolean(L, 3)) setting.value = lua_toboolean(L, 3);
+    else if (!ask) setting.value = (int)luaL_checkinteger(L, 3);
+    if (stream->rt == NULL) return saros_closed(L);
+    int error = saros_socket_option(stream, &setting, ask);
+    if (error < 0) return saros_fail(L, error, "%s: %s", name, saros_error_text(error));
+    if (ask) lua_pushinteger(L, setting.value);
+    else lua_pushboolean(L, 1);
+    return 1;
+}
+
+const luaL_Reg saros_option_functions[] = {{"_option", any_option}, {NULL, NULL}};

@@ -84,6 +84,8 @@ static inline const char *saros_stream_why(const saros_stream *stream, int code)
 static inline bool saros_stream_send(saros_stream *stream, saros_task *task) {
     return stream->layer != NULL ? stream->layer->send(stream, task) : saros_submit_now(task->rt->loop, &task->op);
 }
+/* Gives the kernel what it takes now, and adds it to *sent; 0, or an error. For a stream without a layer. */
+int  saros_stream_send_now(saros_stream *stream, const char *data, size_t size, size_t *sent);
 void saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
 void saros_stream_pass_on(saros_stream     *stream,
                           const saros_task *task); /* the task does not write any more: the next */

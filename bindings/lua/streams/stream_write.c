@@ -25,7 +25,7 @@ void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
     }
     saros_waiter *next = stream->writers;
     if (next == NULL) return;
-    stream->writer = (saros_task *)((char *)next - offsetof(saros_task, wait));
+    stream->writer = saros_waiter_task(next);
     saros_wake_first(&stream->writers, 0);
 }
 
@@ -293,19 +293,16 @@ static int drain(lua_State *L) {
     return drained(L, lua_pcallk(L, 1, 0, 0, 0, drained), 0);
 }
 
-/* What the kernel takes now, in bytes; or an error. */
-static int64_t send_now(saros_stream *stream, const char *data, size_t size) {
-    size_t sent = 0;
-    while (sent < size) {
-        saros_op op = {.kind = SAROS_OP_SEND, .handle = &stream->handle, .at_once = true};
-        op.data = data + sent;
-        op.size = size - sent;
-        saros_submit_now(stream->rt->loop, &op);
-        if (op.result == SAROS_EAGAIN) break;
-        if (op.result < 0) return op.result;
-        sent += (size_t)op.result;
+int saros_stream_send_now(saros_stream *stream, const char *data, size_t size, size_t *sent) {
+    saros_op op = {.kind = SAROS_OP_SEND, .handle = &stream->handle, .at_once = true};
+    for (size_t done = 0; done < size; done += (size_t)op.result, *sent += (size_t)op.result) {
+        op.data = data + done;
+        op.size = size - done;
+        saros_submit_now(stream->rt->loop, &op); /* and never stays with the driver */
+        if (op.result == SAROS_EAGAIN) return 0;
+        if (op.result < 0) return (int)op.result;
     }
-    return (int64_t)sent;
+    return 0;
 }
 
 static int try_again(lua_State *L) { return saros_fail(L, SAROS_EAGAIN, "try_write: it would have to wait"); }
@@ -324,9 +321,8 @@ static int method_try_write(lua_State *L) {
         return try_again(L);
     if (pending > 0 && pending + size > HIGH) return try_again(L);
     if (pending == 0 && stream->layer == NULL && stream->writer == NULL) {
-        int64_t sent = send_now(stream, data, size);
-        if (sent < 0) return saros_fail(L, (int)sent, "try_write: %s", saros_stream_why(stream, (int)sent));
-        done = (size_t)sent;
+        int error = saros_stream_send_now(stream, data, size, &done);
+        if (error < 0) return saros_fail(L, error, "try_write: %s", saros_stream_why(stream, error));
     }
     if (done < size) {
         if (output == NULL ||

@@ -3,10 +3,9 @@
  * Such a socket begins with a stream, of which it uses the life (net.c) and the queue of writers; its transfers are its own.
  * Promises: a datagram is sent whole or not at all, in the order of the calls; one task receives at a time, a second one
  * gets EBUSY; a receive that is cancelled has taken nothing; the string is anchored while the kernel may read it. */
-#include <limits.h>
 #include <string.h>
 
-#include "bindings/lua/streams/stream.h"
+#include "bindings/lua/streams/socket_options.h"
 
 enum { MOST = 65535 /* bytes in a datagram, and no more can be asked for */ };
 
@@ -176,12 +175,6 @@ static int method_send(lua_State *L) {
 
 /* ---- peers, groups, options ------------------------------------------------------------------------------------ */
 
-static int set(const saros_udp *self, saros_setting *setting) {
-    saros_op op = {.kind = SAROS_OP_OPTION, .handle = (saros_handle *)&self->stream.handle, .setting = setting};
-    saros_submit_now(self->stream.rt->loop, &op); /* no driver has to wait for this */
-    return (int)op.result;
-}
-
 /* socket:connect([address]) -> socket */
 static int method_connect(lua_State *L) {
     saros_udp    *self = check(L);
@@ -194,7 +187,7 @@ static int method_connect(lua_State *L) {
         if (code < 0) return saros_no_address(L, code, "connect");
         if (setting.address.family == SAROS_UNIX) return failed(L, "connect", SAROS_EAFNOSUPPORT);
     }
-    int code = set(self, &setting);
+    int code = saros_socket_option(&self->stream, &setting, false);
     if (code < 0)
         return saros_fail(L, code, "connect %s: %s", lua_isnil(L, 2) ? "" : lua_tostring(L, -1),
                           saros_error_text(code));
@@ -231,7 +224,7 @@ static int member(lua_State *L, const char *what, int option) {
         read_interface(L, 3, 3, &setting.through);
     }
     if (self->stream.rt == NULL) return saros_closed(L);
-    int code = set(self, &setting);
+    int code = saros_socket_option(&self->stream, &setting, false);
     if (code < 0) return saros_fail(L, code, "%s %s: %s", what, group, saros_error_text(code));
     lua_settop(L, 1);
     return 1;
@@ -240,58 +233,12 @@ static int member(lua_State *L, const char *what, int option) {
 static int method_join_group(lua_State *L) { return member(L, "join_group", SAROS_OPTION_JOIN); }
 static int method_leave_group(lua_State *L) { return member(L, "leave_group", SAROS_OPTION_LEAVE); }
 
-static const struct {
-    const char *name;
-    int         option, least, most; /* least < 0: a boolean */
-} known[] = {{"broadcast", SAROS_OPTION_BROADCAST, -1, 0},
-             {"multicast_loop", SAROS_OPTION_MULTICAST_LOOP, -1, 0},
-             {"ttl", SAROS_OPTION_TTL, 1, 255},
-             {"multicast_ttl", SAROS_OPTION_MULTICAST_TTL, 0, 255},
-             {"send_buffer", SAROS_OPTION_SEND_BUFFER, 1, INT_MAX},
-             {"receive_buffer", SAROS_OPTION_RECEIVE_BUFFER, 1, INT_MAX}};
-enum { KNOWN = sizeof known / sizeof *known };
-
-static int read_flag(lua_State *L, int arg, const char *name) {
-    int type = lua_istable(L, arg) ? saros_option(L, arg, name) : LUA_TNIL, flag = 0;
-    if (type != LUA_TNIL && type != LUA_TBOOLEAN)
-        luaL_argerror(L, arg, lua_pushfstring(L, "option '%s': a boolean expected", name));
-    if (lua_istable(L, arg)) {
-        flag = lua_toboolean(L, -1);
-        lua_pop(L, 1);
-    }
-    return type == LUA_TNIL ? -1 : flag;
-}
-
-/* What the option table says of known[i]; raises. False: nothing. */
-static bool read_option(lua_State *L, int arg, int i, int *value) {
-    int ok;
-    if (known[i].least < 0) return (*value = read_flag(L, arg, known[i].name)) >= 0;
-    if (!lua_istable(L, arg)) return false;
-    bool there = saros_option(L, arg, known[i].name) != LUA_TNIL;
-    if (there) {
-        lua_Integer given = lua_tointegerx(L, -1, &ok);
-        if (!ok || given < known[i].least || given > known[i].most)
-            luaL_argerror(L, arg,
-                          lua_pushfstring(L, "option '%s': an integer from %d to %d expected", known[i].name,
-                                          known[i].least, known[i].most));
-        *value = (int)given;
-    }
-    lua_pop(L, 1);
-    return there;
-}
-
 /* The options that are set once it is open. 0, or an error and which it was. */
-static int apply(lua_State *L, const saros_udp *self, const saros_address *through, const char **which) {
+static int apply(lua_State *L, saros_udp *self, const saros_address *through, const char **which) {
     saros_setting setting = {.option = SAROS_OPTION_MULTICAST_INTERFACE, .through = *through};
-    int           error = 0;
     *which = "multicast_interface";
-    if (through->family != 0) error = set(self, &setting);
-    for (int i = 0; i < KNOWN && error == 0; i++) {
-        setting = (saros_setting){.option = known[i].option};
-        *which = known[i].name;
-        if (read_option(L, 2, i, &setting.value)) error = set(self, &setting);
-    }
-    return error;
+    int error = through->family != 0 ? saros_socket_option(&self->stream, &setting, false) : 0;
+    return error == 0 ? saros_socket_options_set(L, 2, &self->stream, saros_udp_knows, which) : error;
 }
 
 /* saros.udp([address[, options]]) -> socket. Needs no task: nothing in it waits. */
@@ -302,11 +249,10 @@ static int udp(lua_State *L) {
     saros_rt     *rt = saros_loop_now(L, "saros.udp");
     saros_address address, through = {0};
     const char   *which = NULL;
-    int           value;
     lua_settop(L, 2);
     saros_check_options(L, 2, names);
-    for (int i = 0; i < KNOWN; i++) read_option(L, 2, i, &value); /* what is wrong with them, before anything is open */
-    int reuse = read_flag(L, 2, "reuse"), port = read_flag(L, 2, "reuse_port");
+    saros_socket_options_check(L, 2, saros_udp_knows); /* before anything is open */
+    bool reuse = saros_option_flag(L, 2, "reuse", false), port = saros_option_flag(L, 2, "reuse_port", false);
     if (lua_istable(L, 2) && saros_option(L, 2, "multicast_interface") != LUA_TNIL) {
         lua_tostring(L, -1);
         read_interface(L, 2, -1, &through);
@@ -318,7 +264,7 @@ static int udp(lua_State *L) {
     }
     int code = saros_read_address(L, rt, 1, &address);
     if (code < 0) return saros_no_address(L, code, "udp");
-    address.bind = (uint16_t)((reuse > 0 ? SAROS_REUSE_ADDRESS : 0) | (port > 0 ? SAROS_REUSE_PORT : 0));
+    address.bind = (uint16_t)((reuse ? SAROS_REUSE_ADDRESS : 0) | (port ? SAROS_REUSE_PORT : 0));
     saros_udp *self = (saros_udp *)(void *)saros_stream_make(L, rt, SAROS_T_UDP, sizeof *self);
     saros_op   op = {.kind = SAROS_OP_DATAGRAM, .handle = &self->stream.handle, .address = &address};
     saros_leave_host(rt, rt->task);
@@ -343,9 +289,6 @@ void saros_open_udp(lua_State *L) {
                                        {NULL, NULL}};
     static const luaL_Reg functions[] = {{"udp", udp}, {NULL, NULL}};
     saros_type_make(L, SAROS_T_UDP, "saros.udp", methods, saros_any_meta);
-    saros_push_meta(L, SAROS_T_UDP);
-    lua_getfield(L, -1, "__index");
-    saros_add(L, saros_any_methods);
-    lua_pop(L, 2);
+    saros_type_extend(L, SAROS_T_UDP, saros_any_methods);
     saros_add(L, functions);
 }

@@ -34,8 +34,6 @@ static end *check_sender(lua_State *L) { return saros_check(L, 1, SAROS_T_SENDER
 
 static end *check_receiver(lua_State *L) { return saros_check(L, 1, SAROS_T_RECEIVER); }
 
-static saros_task *task_of(saros_waiter *waiter) { return (saros_task *)((char *)waiter - offsetof(saros_task, wait)); }
-
 static int fail_closed(lua_State *L) { return saros_fail(L, SAROS_ECLOSED, "this end of the channel is closed"); }
 
 static int fail_broken(lua_State *L) {
@@ -95,7 +93,7 @@ static void store(lua_State *L, channel *c, int index) {
 
 /* Pushes what the first waiting sender sends, and tells it that it is taken. */
 static void take_pending(lua_State *L, channel *c) {
-    saros_task *sender = task_of(c->senders);
+    saros_task *sender = saros_waiter_task(c->senders);
     push_table(L, PENDING);
     lua_rawgetp(L, -1, sender);
     lua_pushnil(L);
@@ -216,8 +214,9 @@ static int wait_for_value(lua_State *L, saros_task *task, end *e, size_t ticket)
     saros_waiter **list = &e->of->receivers, *me = &task->wait;
     task->op.size = ticket;
     wait_at(e, task, list);
-    saros_waiter *at = task_of(me->prev)->op.size < ticket ? me : *list; /* whoever comes anew is the last: no search */
-    while (at != me && task_of(at)->op.size < ticket) at = at->next;
+    saros_waiter *at =
+        saros_waiter_task(me->prev)->op.size < ticket ? me : *list; /* whoever comes anew is the last: no search */
+    while (at != me && saros_waiter_task(at)->op.size < ticket) at = at->next;
     if (at != me) {
         me->prev->next = me->next;
         me->next->prev = me->prev;
@@ -303,7 +302,7 @@ static void end_waits(saros_waiter **list, const end *e) {
     saros_waiter *waiter = *list, *last = waiter != NULL ? waiter->prev : NULL;
     while (waiter != NULL) {
         saros_waiter *next = waiter != last ? waiter->next : NULL;
-        if (task_of(waiter)->op.buffer == e) {
+        if (saros_waiter_task(waiter)->op.buffer == e) {
             saros_wait_unlink(waiter);
             waiter->wake(waiter, SAROS_ECLOSED);
         }

@@ -54,7 +54,7 @@ void saros_lock_give(saros_lock *lock) {
     lock->is.owner = NULL;
     lock->turn = 0;
     if (first == NULL) return;
-    saros_lock_take(lock, (saros_task *)((char *)first - offsetof(saros_task, wait)));
+    saros_lock_take(lock, saros_waiter_task(first));
     saros_wake_first(&lock->is.waiters, 0);
 }
 

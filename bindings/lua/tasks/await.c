@@ -34,7 +34,7 @@ void saros_wait_unlink(saros_waiter *waiter) {
 }
 
 static void wake_task(saros_waiter *waiter, int64_t result) {
-    saros_task *task = (saros_task *)((char *)waiter - offsetof(saros_task, wait));
+    saros_task *task = saros_waiter_task(waiter);
     if (task->op.state == SAROS_FLYING) saros_complete(task->rt->loop, &task->op, result);
 }
 
@@ -42,7 +42,7 @@ saros_task *saros_waiting_task(const saros_waiter *waiter) {
     const saros_waiter *closer = saros_group_closer(waiter);
     if (closer != NULL) waiter = closer;
     if (waiter->wake != wake_task) return saros_gathering_task(waiter);
-    return (saros_task *)((char *)waiter - offsetof(saros_task, wait));
+    return saros_waiter_task((saros_waiter *)waiter);
 }
 
 void saros_wait_on(saros_task *task, saros_waiter **list) {

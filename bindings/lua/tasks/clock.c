@@ -57,7 +57,6 @@ static saros_time loops_time(const saros_clock *clock, saros_time time) {
 
 /* Those in the ring are ticks, and tasks that sleep: which, tells `wake`. */
 static saros_tick *tick_of(saros_waiter *waiter) { return (saros_tick *)(void *)waiter; }
-static saros_task *task_of(saros_waiter *waiter) { return (saros_task *)((char *)waiter - offsetof(saros_task, wait)); }
 
 static void wake_tick(saros_waiter *waiter, int64_t result) {
     saros_tick *tick = tick_of(waiter);
@@ -65,13 +64,13 @@ static void wake_tick(saros_waiter *waiter, int64_t result) {
 }
 
 static void wake_task(saros_waiter *waiter, int64_t result) {
-    saros_task *task = task_of(waiter);
+    saros_task *task = saros_waiter_task(waiter);
     saros_complete(task->rt->loop, &task->op, result);
 }
 
 /* While an op flies its result is nobody's: a task that sleeps keeps there for which time it waits. */
 static saros_time time_of(saros_waiter *waiter) {
-    return waiter->wake == wake_task ? task_of(waiter)->op.result : tick_of(waiter)->deadline;
+    return waiter->wake == wake_task ? saros_waiter_task(waiter)->op.result : tick_of(waiter)->deadline;
 }
 
 /* Wakes who is due, and sets the alarm for the first of the others. Without memory for that it looks again each turn. */

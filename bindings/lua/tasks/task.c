@@ -405,9 +405,8 @@ void saros_open_task(lua_State *L) {
     saros_type_make(L, SAROS_T_TASK, "saros.task", methods, meta);
     saros_push_meta(L, SAROS_T_TASK);
     saros_add(L, (const luaL_Reg[]){{"__await", saros_awaitable_methods[0].func}, {NULL, NULL}});
-    lua_getfield(L, -1, "__index");
-    saros_add(L, saros_awaitable_methods);
-    saros_add(L, saros_task_cancel_method);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
+    saros_type_extend(L, SAROS_T_TASK, saros_awaitable_methods);
+    saros_type_extend(L, SAROS_T_TASK, saros_task_cancel_method);
     saros_add(L, functions);
 }

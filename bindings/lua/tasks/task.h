@@ -105,6 +105,11 @@ static inline saros_task *saros_lock_owner_of(const saros_task *task) {
     return waits ? ((saros_owned *)(void *)task->wait.list)->owner : NULL;
 }
 
+/* Whose `wait` it is. */
+static inline saros_task *saros_waiter_task(saros_waiter *waiter) {
+    return (saros_task *)(void *)((char *)waiter - offsetof(saros_task, wait));
+}
+
 /* task->heirloom, bits: most tasks have none, and pay for looking at this alone. */
 enum { SAROS_HAS_CLOCK = 1, SAROS_INHERITS_LOCALS = 2, SAROS_OWNS_LOCALS = 4 };
 

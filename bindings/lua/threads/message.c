@@ -266,18 +266,6 @@ static int pack(lua_State *L) {
     return 1;
 }
 
-/* Pushes the place in the script that has called, past the parts of the module that are Lua; "" where there is none. */
-static void push_place(lua_State *L) {
-    lua_Debug ar;
-    for (int level = 1; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline < 0 || strncmp(ar.source, "=saros/", 7) == 0) continue;
-        luaL_where(L, level);
-        return;
-    }
-    lua_pushliteral(L, "");
-}
-
 saros_message *saros_pack(lua_State *L, int first, int count, const char *what, const char *noun, int skip) {
     packer p = {.noun = noun, .count = count, .skip = skip, .room = 64};
     luaL_checkstack(L, count + 8, what);
@@ -289,8 +277,8 @@ saros_message *saros_pack(lua_State *L, int first, int count, const char *what, 
     for (int i = 0; i < count; i++) lua_pushvalue(L, first + i);
     if (lua_pcall(L, count + 1, 1, 0) == LUA_OK) return p.message;
     saros_messages_free(p.message);
-    push_place(L);
-    lua_pushfstring(L, "%s%s: %s", lua_tostring(L, -1), what, lua_tostring(L, -2));
+    bool placed = saros_push_place(L);
+    lua_pushfstring(L, "%s%s%s: %s", placed ? lua_tostring(L, -1) : "", placed ? ": " : "", what, lua_tostring(L, -2));
     lua_error(L);
     return NULL;
 }

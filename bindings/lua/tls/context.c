@@ -35,9 +35,10 @@ static bool at_end(const saros_openssl *openssl) { /* of the certificates in a t
 /* ---- own certificate ------------------------------------------------------------------------------------------ */
 
 /* The first certificate is ours, the others lead to whoever has signed it. */
-static bool use_chain(const saros_openssl *openssl, SSL_CTX *ctx, BIO *from) {
+static bool use_chain(const saros_openssl *openssl, SSL_CTX *ctx, BIO *from, const char *password) {
     X509 *own = openssl->PEM_read_bio_X509_AUX(from, NULL, NULL, NULL), *next;
-    bool  well = own != NULL && openssl->SSL_CTX_use_certificate(ctx, own) == 1;
+    (void)password; /* no secret */
+    bool well = own != NULL && openssl->SSL_CTX_use_certificate(ctx, own) == 1;
     if (own != NULL) openssl->X509_free(own);
     while (well && (next = openssl->PEM_read_bio_X509(from, NULL, NULL, NULL)) != NULL) {
         well = openssl->SSL_CTX_ctrl(ctx, SSL_CTRL_EXTRA_CHAIN_CERT, 0, next) == 1; /* owns it from now on */
@@ -65,11 +66,12 @@ static bool use_key(const saros_openssl *openssl, SSL_CTX *ctx, BIO *from, const
 /* ---- others' certificates ------------------------------------------------------------------------------------- */
 
 /* Those who are trusted; they are also named to clients that are asked for a certificate. */
-static bool trust(const saros_openssl *openssl, SSL_CTX *ctx, BIO *from) {
+static bool trust(const saros_openssl *openssl, SSL_CTX *ctx, BIO *from, const char *password) {
     X509_STORE *store = openssl->SSL_CTX_get_cert_store(ctx);
     X509       *one;
     bool        well = true;
     int         count = 0;
+    (void)password; /* no secret */
     for (; well && (one = openssl->PEM_read_bio_X509_AUX(from, NULL, NULL, NULL)) != NULL; count++) {
         well = openssl->X509_STORE_add_cert(store, one) == 1 && openssl->SSL_CTX_add_client_CA(ctx, one) == 1;
         openssl->X509_free(one);
@@ -142,26 +144,18 @@ static bool keep_names(lua_State *L, saros_tls_context *self, int index) {
 
 /* Sets ctx up from the table at `index`. 0; or what was pushed: nil, message, code. */
 static int set_up(lua_State *L, const saros_openssl *openssl, SSL_CTX *ctx, int index) {
+    static const struct {
+        const char *option, *shown;
+        bool (*use)(const saros_openssl *openssl, SSL_CTX *ctx, BIO *from, const char *password);
+    } texts[] = {{"cert", "option 'cert'", use_chain}, {"key", "option 'key'", use_key}, {"ca", "option 'ca'", trust}};
     size_t      size;
     const char *text, *password = text_field(L, index, "password", &size);
-    BIO        *from;
-    if ((text = text_field(L, index, "cert", &size)) != NULL) {
-        from = reader(openssl, text, size);
-        bool well = from != NULL && use_chain(openssl, ctx, from);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if ((text = text_field(L, index, texts[i].option, &size)) == NULL) continue;
+        BIO *from = reader(openssl, text, size);
+        bool well = from != NULL && texts[i].use(openssl, ctx, from, password);
         if (from != NULL) openssl->BIO_free(from);
-        if (!well) return bad(L, openssl, "option 'cert'");
-    }
-    if ((text = text_field(L, index, "key", &size)) != NULL) {
-        from = reader(openssl, text, size);
-        bool well = from != NULL && use_key(openssl, ctx, from, password);
-        if (from != NULL) openssl->BIO_free(from);
-        if (!well) return bad(L, openssl, "option 'key'");
-    }
-    if ((text = text_field(L, index, "ca", &size)) != NULL) {
-        from = reader(openssl, text, size);
-        bool well = from != NULL && trust(openssl, ctx, from);
-        if (from != NULL) openssl->BIO_free(from);
-        if (!well) return bad(L, openssl, "option 'ca'");
+        if (!well) return bad(L, openssl, texts[i].shown);
     }
     if ((text = text_field(L, index, "folder", &size)) != NULL &&
         openssl->SSL_CTX_load_verify_locations(ctx, NULL, text) != 1)

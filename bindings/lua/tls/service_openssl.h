@@ -26,7 +26,7 @@
     X(SSL_CTX_set_default_verify_paths) X(SSL_CTX_set_options) X(SSL_CTX_set_session_id_context)                      \
     X(SSL_CTX_use_PrivateKey) X(SSL_CTX_use_certificate) X(SSL_SESSION_free) X(SSL_ctrl) X(SSL_do_handshake)          \
     X(SSL_free) X(SSL_get0_alpn_selected) X(SSL_get0_param) X(SSL_get1_session) X(SSL_get_current_cipher)             \
-    X(SSL_get_error) X(SSL_get_peer_cert_chain) X(SSL_get_peer_certificate) X(SSL_get_servername)                     \
+    X(SSL_get_error) X(SSL_get_peer_certificate) X(SSL_get_servername)                     \
     X(SSL_get_verify_result) X(SSL_get_version) X(SSL_is_server) X(SSL_new) X(SSL_read_ex) X(SSL_select_next_proto)   \
     X(SSL_session_reused) X(SSL_set_SSL_CTX) X(SSL_set_accept_state) X(SSL_set_alpn_protos) X(SSL_set_bio)            \
     X(SSL_set_connect_state) X(SSL_set_session) X(SSL_set_verify) X(SSL_shutdown) X(SSL_write_ex) X(TLS_method)       \

@@ -2,20 +2,6 @@
  * the first of them is called. */
 #include "bindings/lua/streams/stream.h"
 
-int saros_call_part(lua_State *L, const char *part, const char *function) {
-    int arguments = lua_gettop(L);
-    luaopen_saros(L);
-    lua_getfield(L, -1, part);
-    if (function != NULL) {
-        lua_getfield(L, -1, function);
-        lua_remove(L, -2);
-    }
-    lua_insert(L, 1);
-    lua_settop(L, arguments + 1);
-    lua_callk(L, arguments, LUA_MULTRET, 0, saros_all_results);
-    return saros_all_results(L, LUA_OK, 0);
-}
-
 static int start_tls(lua_State *L) {
     saros_check_stream(L);
     return saros_call_part(L, "tls", "upgrade");

@@ -72,8 +72,6 @@ typedef struct saros_tls {
     bool                 established, closing, half, half_wanted;
 } saros_tls;
 
-extern saros_layer saros_tls_layer;
-
 /* ---- state.c -------------------------------------------------------------------------------------------------- */
 
 saros_tls_state *saros_tls_state_of(lua_State *L, char *why, size_t size); /* NULL: no OpenSSL here; raises */
