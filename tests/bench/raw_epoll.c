@@ -6,16 +6,15 @@
  * every byte in order, to print "listening 127.0.0.1:PORT" once it listens, and to live until a
  * signal ends it.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "raw_listen.h"
 
 enum { BUFFER_SIZE = 64 * 1024, EVENTS = 256, ACCEPT_BATCH = 64, DESCRIPTORS = 65536 };
 
@@ -88,30 +87,24 @@ static void echo(int fd) {
 
 static void accept_batch(void) {
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = raw_accept(listener);
         if (fd < 0) return; /* none is left, or this one is lost: the interest stands */
         if (fd >= DESCRIPTORS) {
             close(fd);
             continue;
         }
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         watch(fd, EPOLL_CTL_ADD, EPOLLIN);
     }
 }
 
 static void start(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t          length = sizeof address;
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (listener < 0) fail("socket");
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0) fail("bind");
-    if (listen(listener, SOMAXCONN) < 0) fail("listen");
-    if (getsockname(listener, (struct sockaddr *)&address, &length) < 0) fail("getsockname");
+    struct sockaddr_in address;
+    listener = raw_listen(&address);
+    if (listener < 0) fail("no listener");
     poller = epoll_create1(EPOLL_CLOEXEC);
     if (poller < 0) fail("epoll_create1");
     watch(listener, EPOLL_CTL_ADD, EPOLLIN);
-    printf("listening 127.0.0.1:%d\n", ntohs(address.sin_port));
-    fflush(stdout);
+    raw_tell(&address);
 }
 
 int main(void) {

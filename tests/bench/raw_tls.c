@@ -5,10 +5,7 @@
  * promises to answer every byte in order, to print "listening 127.0.0.1:PORT" once it listens, and to live until a signal
  * ends it.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -18,6 +15,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "raw_listen.h"
 
 enum { BUFFER_SIZE = 16 * 1024, EVENTS = 256, ACCEPT_BATCH = 64 };
 
@@ -105,37 +104,31 @@ static void send_rest(struct connection *c) {
 
 static void accept_batch(void) {
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = raw_accept(listener);
         if (fd < 0) return;
         struct connection *c = calloc(1, sizeof *c);
         if (c == NULL || (c->ssl = SSL_new(context)) == NULL) fail("no memory");
         c->fd = fd;
         SSL_set_fd(c->ssl, fd);
         SSL_set_accept_state(c->ssl);
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
         watch(c, EPOLL_CTL_ADD, EPOLLIN);
     }
 }
 
 static void start(const char *certificate, const char *key) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t          length = sizeof address;
+    struct sockaddr_in address;
     context = SSL_CTX_new(TLS_server_method());
     if (context == NULL || SSL_CTX_use_certificate_chain_file(context, certificate) != 1 ||
         SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
         fail("OpenSSL");
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context, 1); /* a header and its record in one recv */
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (listener < 0) fail("socket");
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) < 0) fail("bind");
-    if (listen(listener, SOMAXCONN) < 0) fail("listen");
-    if (getsockname(listener, (struct sockaddr *)&address, &length) < 0) fail("getsockname");
+    listener = raw_listen(&address);
+    if (listener < 0) fail("no listener");
     poller = epoll_create1(EPOLL_CLOEXEC);
     if (poller < 0) fail("epoll_create1");
     watch(NULL, EPOLL_CTL_ADD, EPOLLIN);
-    printf("listening 127.0.0.1:%d\n", ntohs(address.sin_port));
-    fflush(stdout);
+    raw_tell(&address);
 }
 
 int main(int count, char **arguments) {

@@ -16,16 +16,6 @@ static int64_t adopt(world *w, saros_handle *handle, int fd) {
     return perform(w, SAROS_OP_ADOPT, handle, NULL, (size_t)(saros_os_handle)fd);
 }
 
-static void open_two(world *w, saros_handle ends[2]) {
-    memset(ends, 0, 2 * sizeof *ends);
-    assert_result(perform(w, SAROS_OP_PAIR, &ends[0], &ends[1], 0), 0);
-}
-
-static void close_two(world *w, saros_handle ends[2]) {
-    for (int i = 0; i < 2; i++)
-        if (ends[i].state != SAROS_HANDLE_EMPTY) close_now(w, &ends[i]);
-}
-
 /* ---- pairs ------------------------------------------------------------------------------------------------------ */
 
 static void the_ends_of_a_pair_carry_bytes_to_each_other(void **state) {

@@ -21,16 +21,6 @@ static int64_t borrow(world *w, saros_handle *handle, int fd) {
     return perform(w, SAROS_OP_BORROW, handle, NULL, (size_t)(saros_os_handle)fd);
 }
 
-static void open_two(world *w, saros_handle ends[2]) {
-    memset(ends, 0, 2 * sizeof *ends);
-    assert_result(perform(w, SAROS_OP_PAIR, &ends[0], &ends[1], 0), 0);
-}
-
-static void close_two(world *w, saros_handle ends[2]) {
-    for (int i = 0; i < 2; i++)
-        if (ends[i].state != SAROS_HANDLE_EMPTY) close_now(w, &ends[i]);
-}
-
 /* Both ends past the loop. */
 static void raw_pair(int fds[2]) {
     saros_address address;

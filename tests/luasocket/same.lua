@@ -3,26 +3,8 @@
 -- Nothing in it waits for another program, and it prints no port and no address of an object. What differs on purpose is in
 -- docs/luasocket.md and not in here.
 local socket = require "socket"
-
-local part = ("n"):rep(63)
-local nobody = part .. ("." .. part):rep(3) -- too long by two: the system need not ask for it
-
-local function show(...)
-   local words = table.pack(...)
-   for i = 1, words.n do
-      local text = tostring(words[i])
-      words[i] = text:match("^tcp{%l+}") or text:gsub("^table: .*", "table")
-   end
-   print(table.concat(words, " "))
-end
-
--- The message of a wrong call names its argument in the one or the other way.
-local function refused(...)
-   local ok, message = pcall(...)
-   show(ok, (tostring(message):match("%b()")))
-end
-
-local function port_of(server) return (select(2, server:getsockname())) end
+local shown = dofile((arg[0]:gsub("[^/\\]*$", "")) .. "show.lua")
+local show, refused, port_of, nobody = shown.show, shown.refused, shown.port_of, shown.nobody
 
 local master, master4 = socket.tcp(), socket.tcp4()
 show(master) show(master:getfamily()) show(master4:getsockname()) show(master:getsockname())

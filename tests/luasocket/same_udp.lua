@@ -1,24 +1,7 @@
 -- same_udp.lua: the same for LuaSocket's UDP objects; see same.lua.
 local socket = require "socket"
-
-local part = ("n"):rep(63)
-local nobody = part .. ("." .. part):rep(3) -- too long by two: the system need not ask for it
-
-local function show(...)
-   local words = table.pack(...)
-   for i = 1, words.n do
-      local text = tostring(words[i])
-      words[i] = text:match("^udp{%l+}") or text:gsub("^table: .*", "table")
-   end
-   print(table.concat(words, " "))
-end
-
-local function refused(...)
-   local ok, message = pcall(...)
-   show(ok, (tostring(message):match("%b()")))
-end
-
-local function port_of(object) return (select(2, object:getsockname())) end
+local shown = dofile((arg[0]:gsub("[^/\\]*$", "")) .. "show.lua")
+local show, refused, port_of, nobody = shown.show, shown.refused, shown.port_of, shown.nobody
 
 local one, two = socket.udp(), socket.udp4()
 show(one, two) show(one:getfamily(), two:getfamily()) show(one:getsockname()) show(two:getsockname())

@@ -45,6 +45,16 @@ void close_now(world *w, saros_handle *handle) {
     assert_int_equal(handle->state, SAROS_HANDLE_EMPTY);
 }
 
+void open_two(world *w, saros_handle ends[2]) {
+    memset(ends, 0, 2 * sizeof *ends);
+    assert_result(perform(w, SAROS_OP_PAIR, &ends[0], &ends[1], 0), 0);
+}
+
+void close_two(world *w, saros_handle ends[2]) {
+    for (int i = 0; i < 2; i++)
+        if (ends[i].state != SAROS_HANDLE_EMPTY) close_now(w, &ends[i]);
+}
+
 void pair_open(world *w, pair *p, int family) {
     told accept = {0}, connect = {0};
     *p = (pair){0};

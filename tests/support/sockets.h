@@ -15,6 +15,8 @@ void need_unix_sockets(world *w);
 /* A listener at a port or name of its own, whose address is filled in. */
 void listen_at(world *w, saros_handle *listener, saros_address *address, int family);
 void close_now(world *w, saros_handle *handle); /* and wait until that is told */
+void open_two(world *w, saros_handle ends[2]);  /* a pair */
+void close_two(world *w, saros_handle ends[2]); /* those of them that are open */
 
 typedef struct pair {
     saros_handle  listener, client, server;
