@@ -3,6 +3,7 @@
  * What is wrong with them: bind(2) makes a file that nothing ever removes. So a server that comes again finds its address
  * in use; and one that removes the file by its name may remove that of another, who has the address by now.
  * Here a file goes only if nobody listens at it, or if it is the very one that our bind has made. Owns nothing. */
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,16 +21,21 @@ static bool is_path(const saros_address *address) {
     return address->family == SAROS_UNIX && address->length > 0 && address->at.path[0] != 0;
 }
 
-void saros_path_clear(const saros_address *address) {
+/* A queue that is full is EAGAIN on Linux; on BSD it looks as if nobody listened. */
+static bool is_deserted(const saros_sockaddr *name, socklen_t size) {
     saros_os_handle fd;
-    saros_sockaddr  name;
+    if (saros_try_socket(AF_UNIX, SOCK_STREAM, &fd) < 0) return false;
+    bool refused = connect(fd, &name->any, size) < 0 && errno == ECONNREFUSED;
+    saros_try_close(fd);
+    return refused;
+}
+
+void saros_path_clear(const saros_address *address) {
+    saros_sockaddr name;
     if (!is_path(address)) return;
-    saros_to_sockaddr(address, &name);
+    socklen_t size = saros_to_sockaddr(address, &name);
     uintptr_t file = identify(name.un.sun_path);
-    if (file == 0) return;
-    int error = saros_try_connect(&fd, address, NULL);
-    if (error == 0) saros_try_close(fd);
-    else if (error == SAROS_ECONNREFUSED && identify(name.un.sun_path) == file) unlink(name.un.sun_path);
+    if (file != 0 && is_deserted(&name, size) && identify(name.un.sun_path) == file) unlink(name.un.sun_path);
 }
 
 uintptr_t saros_path_made(const saros_address *address) {

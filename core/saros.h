@@ -189,10 +189,10 @@ struct saros_datagram {
     bool truncated; /* RECVFROM: it was longer, and the rest is lost */
 };
 
-/* An open stream, listener or socket for datagrams, or a borrowed descriptor. Zero it. It must stay where it is from what opens
- * it until its CLOSE is told. At most one RECV(FROM) and one SEND(V, TO) (or SHUTDOWN) in flight, SAROS_EBUSY else; up to 16
- * ACCEPTs. An empty one is
- * for one op at a time to open: SAROS_EBUSY also where an ACCEPT in flight is to fill it. */
+/* An open stream, listener or socket for datagrams, or a borrowed descriptor. Zero it. It must stay where it is from what
+ * opens it until its CLOSE is told. At most one RECV(FROM) and one SEND(V, TO) (or SHUTDOWN) in flight, SAROS_EBUSY else;
+ * up to 16 ACCEPTs. An empty one is for one op at a time to open: SAROS_EBUSY also where an ACCEPT in flight is to fill
+ * it. */
 struct saros_handle {
     saros_handle   *next, *prev;  /* the loop's list of handles */
     saros_op       *first, *last; /* in flight on it, oldest first */

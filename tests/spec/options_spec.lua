@@ -150,6 +150,23 @@ describe("a Unix socket's path", function()
       listener:close()
    end)
 
+   it("is not taken from a listener whose queue is full", function()
+      kit.need_unix_sockets()
+      if not (real and io.open("/proc/net/unix")) then kit.skip("elsewhere a full queue looks as if nobody listened") end
+      local path, _ <close> = path_of("-busy")
+      local listener <close> = assert(saros.listen("unix:" .. path, { backlog = 1 }))
+      local waiting, client = {}, nil
+      repeat
+         client = saros.connect("unix:" .. path)
+         waiting[#waiting + 1] = client
+      until not client
+      assert.are.equal("EADDRINUSE", select(3, saros.listen("unix:" .. path, { replace = true })))
+      assert.is_true(exists(path))
+      local peer <close> = assert(listener:accept())
+      assert.is_truthy(peer)
+      for _, stream in ipairs(waiting) do stream:close() end
+   end)
+
    it("of another who has it by now is left alone", function()
       kit.need_unix_sockets()
       if not real then kit.skip("no files in a simulated world") end
