@@ -307,7 +307,7 @@ bool saros_signals_open(const saros_source *source); /* NULL: no */
 /* ---- services/ready.c ------------------------------------------------------------------------------------------ */
 
 void saros_borrowed_abandon(saros_borrowed *self); /* its loop closes, and no task lives: gives it back at once */
-void saros_ready_forget(const saros_task *task);   /* its op was told: it does not wait for a descriptor any more */
+void saros_ready_forget(saros_task *task);         /* its op was told: it does not wait for a descriptor any more */
 
 /* ---- time.c, error.c ------------------------------------------------------------------------------------------ */
 

@@ -78,6 +78,28 @@ describe("saros.process.spawn", function()
       assert.are.equal("ECLOSED", code_of(spawn({"cat", stdin = file})))
    end)
 
+   it_runs("gives a file of ours: it begins where that stands, and both go on behind each other", function()
+      local name, _ <close> = kit.temporary()
+      do
+         local file <close> = assert(saros.open(name, "w+"))
+         file:setvbuf("full")
+         file:write("first\n")
+         for i = 1, 2 do assert.is_true(run({"sh", "-c", "echo out" .. i, stdout = file}).ok) end
+         file:write("between\n")
+         assert.is_true(run({"sh", "-c", "echo error >&2", stderr = file}).ok)
+         file:write("last\n")
+      end
+      assert.are.equal("first\nout1\nout2\nbetween\nerror\nlast\n", kit.slurp(name))
+      local file <close> = assert(saros.open(name))
+      assert.are.equal("first", file:read())
+      assert.are.equal("out1\nout2\n", run({"head", "-c", "10", stdin = file}).stdout)
+      assert.are.equal("between", file:read())
+      assert.are.equal(24, file:seek())
+      assert.are.equal("error\nlast\n", run({"cat", stdin = file}).stdout)
+      file:close()
+      assert.are.equal("ECLOSED", code_of(spawn({"cat", stdin = file})))
+   end)
+
    it_runs("gives a stream of ours", function()
       local client, server = kit.pair()
       local _ <close> = client
@@ -120,6 +142,10 @@ describe("saros.process.spawn", function()
       assert.are.equal("ENOENT", code_of(spawn({"sh", env = {PATH = "/nowhere"}})))
       assert.is_true(run({"true", env = {PATH = "/nowhere:/bin:/usr/bin"}}).ok)
       assert.is_true(run({"true", env = {}}).ok)
+      debug.sethook(function() collectgarbage() end, "", 1)
+      local code = code_of(spawn({"true", env = {PATH = 12345678901234}})) -- a number is a string like any other
+      debug.sethook()
+      assert.are.equal("ENOENT", code)
    end)
 
    it_runs("I12: names what goes wrong, and leaves nothing", function()

@@ -109,6 +109,21 @@ describe("saros.stdin", function()
       assert.are.same({"exit", 0}, {p:wait()})
    end)
 
+   it_runs("can be waited for without being read, and read in a coroutine that is closed", function()
+      local p <close> = assert(saros.process.spawn(host([[
+         local function wait() return saros.timeout(0.001, saros.wait_readable, saros.stdin) end
+         local co = saros.coroutine.create(saros.stdin.read)
+         saros.spawn(saros.coroutine.resume, co, saros.stdin)
+         saros.sleep(0)
+         saros.stdout:write(tostring(saros.coroutine.close(co)), " ", tostring((wait())), "\n")
+         print(saros.wait_readable(saros.stdin), saros.stdin:read(), saros.stdin:read())]],
+         {stdin = "pipe", stdout = "pipe"})))
+      assert.are.equal("true nil", p.stdout:read())
+      p.stdin:write("line\n")
+      p.stdin:close()
+      assert.are.equal("true\tline\tnil", p.stdout:read())
+   end)
+
    it_runs("has one reader at a time, belongs to its loop, and can be closed", function()
       assert.are.equal("EBUSY\ntrue\nECLOSED\nECLOSED\nstill there\n", output([[
          local task = saros.spawn(saros.stdin.read, saros.stdin)

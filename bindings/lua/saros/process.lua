@@ -117,12 +117,13 @@ end
 
 local function connect(p, options)
    for i, name in ipairs(CHANNELS) do
-      local what, result, message, code = options[name] or "inherit"
+      local what, result, message, code = options[name] or "inherit", true
       if what == "pipe" then
          result, message, code = p._child:pipe(i - 1, options.limit)
          p[name] = result
       else
-         result, message, code = p._child:stdio(i - 1, what)
+         if tostring(what):match("^saros%.file") then result, message, code = what:flush() end
+         if result then result, message, code = p._child:stdio(i - 1, what) end
       end
       if not result then return nil, name .. ": " .. message, code end
    end

@@ -23,18 +23,38 @@ int saros_file_fail(lua_State *L, const saros_file *file, int code, const char *
 
 /* ---- one after the other ---------------------------------------------------------------------------------------- */
 
+/* Others may have moved a file that is shared. What was read ahead of another place is dropped where it comes in. */
+static void follow(saros_file *file) {
+    int64_t place = file->shared && !file->at_end ? saros_file_place(file->fd) : -1;
+    if (place < 0 || place == saros_file_position(file)) return;
+    saros_window_forget(file->owner->loop, &file->window);
+    file->end = place;
+}
+
 bool saros_file_take(saros_file *file, saros_task *task) {
     if (file->user != NULL) {
         saros_wait_on(task, &file->waiters);
         return false;
     }
     file->user = task;
+    follow(file);
     return true;
+}
+
+void saros_file_tell(const saros_file *file) {
+    if (file->shared && !file->at_end) saros_file_put(file->fd, saros_file_position(file));
+}
+
+void saros_file_share(saros_file *file) {
+    bool shared = file->shared;
+    file->shared = file->seekable;
+    if (!shared) saros_file_tell(file);
 }
 
 void saros_file_pass_on(saros_file *file, const saros_task *task) {
     if (file->reader == task) file->reader = NULL;
     if (file->user != task) return;
+    if (file->rt != NULL) saros_file_tell(file);
     file->user = NULL;
     saros_waiter *next = file->waiters;
     if (next == NULL) return;

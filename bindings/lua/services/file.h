@@ -32,6 +32,7 @@ struct saros_file {
     bool         borrowed;  /* the descriptor is somebody else's, who closes it */
     bool         seekable;  /* offsets are ours; else the kernel's */
     bool         at_end;    /* something was appended: where that is is not known yet */
+    bool         shared;    /* a process has it as well: where the kernel stands is where we do */
 
     saros_task   *user;    /* who reads, writes or seeks */
     saros_task   *reader;  /* who reads, or waits to: there is one */
@@ -109,6 +110,14 @@ saros_task *saros_file_resumed(lua_State *L, saros_file *file);
 int     saros_file_finish(lua_State *L, saros_file *file, saros_task *task, int pushed, bool at_hand);
 int64_t saros_file_position(const saros_file *file); /* of what is to be read next */
 void    saros_file_drop_read(saros_file *file);      /* what was read ahead; the position stays */
+/* It is about to be another process's too, which begins where we stand, and what that moves moves us. */
+void saros_file_share(saros_file *file);
+void saros_file_tell(const saros_file *file); /* the kernel where we stand, if it is shared */
+
+/* ---- file_number.c, file_number_none.c: the kernel's place in an open file ----------------------------------------- */
+
+int64_t saros_file_place(int fd); /* -1: not known */
+void    saros_file_put(int fd, int64_t place);
 
 extern const luaL_Reg saros_file_read_methods[], saros_file_write_methods[];
 

@@ -40,6 +40,7 @@ static void begin_read(lua_State *L, saros_file *file) {
 /* What was read joins the window. 0 or an error. */
 static int take_ahead(lua_State *L, saros_file *file) {
     file->fetched = false;
+    if (file->by_job && file->seekable && file->offset != file->end) return 0; /* of where we do not stand any more */
     if (file->got < 0) return (int)file->got;
     size_t got = (size_t)file->got;
     if (got == 0) {

@@ -141,10 +141,13 @@ static lua_Integer check_number(lua_State *L, int arg) {
 
 /* ---- waiting in a task ---------------------------------------------------------------------------------------- */
 
-void saros_ready_forget(const saros_task *task) {
-    saros_handle *handle = task->op.handle;
-    if (task->op.kind == SAROS_OP_POLL && handle->borrowed)
-        give_back((saros_borrowed *)((char *)handle - offsetof(saros_borrowed, handle)));
+/* What a task's POLL has borrowed stands where other ops have their bytes: a handle may be a stream's, also one that is
+ * borrowed itself (stdio.c). */
+void saros_ready_forget(saros_task *task) {
+    saros_borrowed *self = task->op.kind == SAROS_OP_POLL ? task->op.buffer : NULL;
+    if (self == NULL) return;
+    task->op.buffer = NULL;
+    give_back(self);
 }
 
 /* Stack: 1 what was waited for, 2 whose the handle is. */
@@ -162,9 +165,11 @@ static int wait_k(lua_State *L, int status, lua_KContext which) {
     return 1;
 }
 
-static int wait_on(lua_State *L, saros_task *task, saros_handle *handle, unsigned ready) {
+/* self: whose the handle is, if it is borrowed for this. */
+static int wait_on(lua_State *L, saros_task *task, saros_handle *handle, saros_borrowed *self, unsigned ready) {
     task->op.kind = SAROS_OP_POLL;
     task->op.handle = handle;
+    task->op.buffer = self;
     task->op.size = ready;
     int which = which_way(ready);
     if (saros_submit_now(task->rt->loop, &task->op)) return saros_answer(L, task, wait_k(L, LUA_OK, which));
@@ -178,7 +183,7 @@ static int wait_on_stream(lua_State *L, saros_task *task, saros_stream *stream, 
     bool at_hand = stream->window.left > 0 || stream->window.ended || stream->error < 0;
     lua_settop(L, 1);
     lua_pushvalue(L, 1);
-    if (ready != SAROS_READABLE || !at_hand) return wait_on(L, task, &stream->handle, ready);
+    if (ready != SAROS_READABLE || !at_hand) return wait_on(L, task, &stream->handle, NULL, ready);
     lua_pushboolean(L, 1);
     return saros_answer(L, task, 1);
 }
@@ -196,7 +201,7 @@ static int wait_for(lua_State *L, unsigned ready) {
     lua_Integer number = check_number(L, 1);
     lua_settop(L, 1);
     saros_borrowed *self = borrow(L, task->rt, number, &code);
-    if (self != NULL) return wait_on(L, task, &self->handle, ready);
+    if (self != NULL) return wait_on(L, task, &self->handle, self, ready);
     return saros_fail(L, code, "%s %s: %s", name, luaL_tolstring(L, 1, NULL), saros_error_text(code));
 }
 

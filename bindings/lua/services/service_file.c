@@ -169,6 +169,7 @@ static void wrote(saros_file *file) {
     else if (file->seekable) file->end += (int64_t)file->written;
     file->wrote = file->written;
     file->data = NULL;
+    saros_file_tell(file);
 }
 
 /* False: there is nothing to be done, and it is closed. */
@@ -183,7 +184,7 @@ static bool begin_close(saros_file *file) {
     file->data = file->pending;
     file->length = file->pending_size;
     file->written = 0;
-    file->offset = file->seekable && !file->appends ? saros_file_position(file) : -1;
+    file->offset = file->seekable && !file->appends && !file->shared ? saros_file_position(file) : -1;
     return true;
 }
 

@@ -242,12 +242,12 @@ static int make(lua_State *L) {
     self->job.told = told;
     self->child.argv = strings_of(L, 1, 1);
     if (!lua_isnil(L, 2)) self->child.env = strings_of(L, 2, 2);
+    self->child.path = luaL_checkstring(L, 3); /* a number is a string from here on, and that is what is kept */
+    self->child.cwd = lua_tostring(L, 4);
     for (int i = 3; i <= 4; i++) {
         lua_pushvalue(L, i);
         lua_setiuservalue(L, 5, i);
     }
-    self->child.path = luaL_checkstring(L, 3);
-    self->child.cwd = lua_tostring(L, 4);
     return 1;
 }
 
@@ -268,9 +268,13 @@ static int failed(lua_State *L, int error) { return saros_fail(L, error, "%s", s
 static int descriptor(lua_State *L) {
     const saros_stream *stream = saros_test(L, saros_state(L), 3, SAROS_T_STREAM);
     const luaL_Stream  *file = luaL_testudata(L, 3, LUA_FILEHANDLE);
-    const saros_file   *ours = saros_test(L, saros_state(L), 3, SAROS_T_FILE);
+    saros_file         *ours = saros_test(L, saros_state(L), 3, SAROS_T_FILE);
     if (stream != NULL) return stream->rt == NULL ? SAROS_ECLOSED : saros_proc_copy(stream->handle.os);
-    if (ours != NULL) return ours->rt == NULL ? SAROS_ECLOSED : saros_proc_copy(ours->fd);
+    if (ours != NULL) {
+        if (ours->rt == NULL) return SAROS_ECLOSED;
+        saros_file_share(ours);
+        return saros_proc_copy(ours->fd);
+    }
     if (file == NULL) return SAROS_EINVAL;
     if (file->closef == NULL) return SAROS_ECLOSED;
     fflush(file->f);

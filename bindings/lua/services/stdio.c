@@ -39,6 +39,7 @@ static void receive(saros_stream *stream, saros_task *task) {
     }
     task->op.kind = SAROS_OP_POLL;
     task->op.handle = &stream->handle;
+    task->op.buffer = NULL;
     task->op.size = SAROS_READABLE;
     saros_submit(task->rt->loop, &task->op);
 }
