@@ -227,6 +227,7 @@ describe("a file", function()
       kit.raises("string expected", file.write, file, print)
       kit.raises("saros.file expected", file.read, io.stdout)
       assert.are.equal("EINVAL", select(3, file:seek("set", -1)))
+      assert.are.equal("EINVAL", select(3, file:seek("end", -2))) -- and it stands where it stood
       assert.are.equal("x", file:read())
    end)
 

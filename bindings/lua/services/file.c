@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bindings/lua/services/file.h"
+#include "bindings/lua/services/ready.h"
 
 enum { FIRST_BLOCK = 64 * 1024 };
 

@@ -114,11 +114,6 @@ void    saros_file_drop_read(saros_file *file);      /* what was read ahead; the
 void saros_file_share(saros_file *file);
 void saros_file_tell(const saros_file *file); /* the kernel where we stand, if it is shared */
 
-/* ---- file_number.c, file_number_none.c: the kernel's place in an open file ----------------------------------------- */
-
-int64_t saros_file_place(int fd); /* -1: not known */
-void    saros_file_put(int fd, int64_t place);
-
 extern const luaL_Reg saros_file_read_methods[], saros_file_write_methods[];
 
 #endif

@@ -1,7 +1,6 @@
 /* file_number.c: the descriptor of an open C file, where there are such numbers; and where a descriptor stands. */
 #include <unistd.h>
 
-#include "bindings/lua/services/file.h"
 #include "bindings/lua/services/ready.h"
 
 int saros_file_number(FILE *file) { return fileno(file); }

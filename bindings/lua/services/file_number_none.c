@@ -1,5 +1,4 @@
 /* file_number_none.c: where sockets are no files, files have nothing that could be waited for, and no process gets ours. */
-#include "bindings/lua/services/file.h"
 #include "bindings/lua/services/ready.h"
 
 int saros_file_number(FILE *file) {

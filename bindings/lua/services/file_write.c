@@ -100,7 +100,6 @@ static int seek(lua_State *L, saros_file *file, enum step *step) {
     if (!file->seekable) return saros_file_fail(L, file, SAROS_ESPIPE, "seek");
     if (*whence == 's') return seek_to(L, file, 0);
     if (*whence == 'c' && !file->at_end) return seek_to(L, file, saros_file_position(file));
-    if (*whence == 'e') saros_file_drop_read(file);
     *step = SEEK_FOUND;
     saros_file_begin(L, file, 1, SAROS_FILE_STATS);
     return AGAIN;

@@ -200,7 +200,7 @@ static bool told(saros_job *job) {
         break;
     case SAROS_FILE_WRITES: wrote(file); break;
     case SAROS_FILE_STATS:
-        if (error < 0) break;
+        if (error < 0 || !file->at_end) break;
         file->end = file->size;
         file->at_end = false;
         break;
