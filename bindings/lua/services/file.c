@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "bindings/lua/services/file.h"
-#include "bindings/lua/services/ready.h"
+#include "bindings/lua/services/stdio.h"
 
 enum { FIRST_BLOCK = 64 * 1024 };
 
@@ -26,7 +26,7 @@ int saros_file_fail(lua_State *L, const saros_file *file, int code, const char *
 
 /* Others may have moved a file that is shared. What was read ahead of another place is dropped where it comes in. */
 static void follow(saros_file *file) {
-    int64_t place = file->shared && !file->at_end ? saros_file_place(file->fd) : -1;
+    int64_t place = file->shared && !file->at_end ? saros_stdio_place(file->fd) : -1;
     if (place < 0 || place == saros_file_position(file)) return;
     saros_window_forget(file->owner->loop, &file->window);
     file->end = place;
@@ -43,7 +43,7 @@ bool saros_file_take(saros_file *file, saros_task *task) {
 }
 
 void saros_file_tell(const saros_file *file) {
-    if (file->shared && !file->at_end) saros_file_put(file->fd, saros_file_position(file));
+    if (file->shared && !file->at_end) saros_stdio_put(file->fd, saros_file_position(file));
 }
 
 void saros_file_share(saros_file *file) {

@@ -38,6 +38,10 @@ bool saros_stdio_is_file(int fd) {
     return fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
 }
 
+int64_t saros_stdio_place(int fd) { return lseek(fd, 0, SEEK_CUR); }
+
+void saros_stdio_put(int fd, int64_t place) { (void)lseek(fd, place, SEEK_SET); }
+
 int64_t saros_stdio_read(int fd, void *buffer, size_t size) {
     ssize_t got;
     if (!is_ready(fd, POLLIN, false)) return SAROS_EAGAIN;

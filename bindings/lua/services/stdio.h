@@ -9,6 +9,9 @@ int64_t saros_stdio_read(int fd, void *buffer, size_t size); /* bytes, 0 at the 
 /* Takes as much as does not wait; SAROS_EAGAIN: nothing. waits: until there is room, which stops the thread. */
 int64_t saros_stdio_write(int fd, const void *data, size_t size, bool waits);
 bool    saros_stdio_is_file(int fd);
+/* Where an open file stands for all who share it; -1: not known. */
+int64_t saros_stdio_place(int fd);
+void    saros_stdio_put(int fd, int64_t place);
 
 /* Pushes the loop's file on it and returns true, where standard input is one and there is who reads files. */
 bool saros_push_stdin_file(lua_State *L, saros_rt *rt);
