@@ -41,7 +41,7 @@ $0 ~ "(^|[^A-Za-z_])" unfinished "([^A-Za-z_]|$)" { bad("a note of unfinished wo
     if (file ~ /^examples\// && !system_header &&
         header !~ /^(core\/(saros|driver)\.h|bindings\/lua\/saros_lua\.h)$/) allowed = 0
     if (!allowed) bad("must not include " header)
-    if (system_header && !os_allowed && file !~ /^(examples|bindings\/lua\/(host\/(host(_signal_(posix|windows))?\.c|child)|[a-z]+\/(service_|os_thread_)))/ &&
+    if (system_header && !os_allowed && file !~ /^(examples|bindings\/lua\/(host\/(host(_slabs|_signal_(posix|windows))?\.c|child)|[a-z]+\/(service_|os_thread_)))/ &&
         header ~ /^(unistd|fcntl|poll|pthread|semaphore|netdb|dlfcn|windows|winsock2|ws2tcpip|(sys|netinet|arpa|net|linux)\/.*)(\.h)?$/)
         bad("the header " header " is of one operating system")
 }

@@ -396,7 +396,7 @@ int main(int argc, char **argv) {
     int     early = parse(&o);
     if (early >= 0) return early;
     if (o.command == NULL) fix_addresses(&o);
-    lua_State *L = luaL_newstate();
+    lua_State *L = saros_new_state();
     if (L == NULL) return fprintf(stderr, "saros: not enough memory\n"), 1;
     lua_pushcfunction(L, protected_main);
     lua_pushlightuserdata(L, &o);
@@ -404,6 +404,6 @@ int main(int argc, char **argv) {
         show_error(L);
         o.exit_code = 1;
     }
-    lua_close(L);
+    saros_close_state(L);
     return o.exit_code;
 }

@@ -12,4 +12,8 @@ int saros_command(lua_State *L, const char *name, int argc, char **argv);
  * waits, wake-ups; three numbers in a line. The name must stay. */
 void saros_count(saros_config *config, const char *file);
 
+/* host_state.c: a state as luaL_newstate makes it, for this thread; NULL: no memory. */
+lua_State *saros_new_state(void);
+void       saros_close_state(lua_State *L);
+
 #endif
