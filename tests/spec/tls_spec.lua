@@ -136,6 +136,34 @@ describe("a TLS stream", function()
       assert.is_true(#text < 20000000)
    end)
 
+   it("is sent once what was on its way when a copy or a flush was cancelled", function()
+      local parts = {}
+      for i = 1, 300000 do parts[i] = ("%07d "):format(i) end
+      local text = table.concat(parts)
+      for _, way in ipairs{"copy", "flush"} do
+         local client, server = shake(CLIENT, SERVER, kit.pair({send_buffer = 16384, receive_buffer = 16384}))
+         local _ <close> = closer(client, server)
+         local from, to = kit.pair()
+         local feeder = saros.spawn(function()
+            to:write(text)
+            to:shutdown()
+         end)
+         if way == "flush" then
+            client:setvbuf("full", #text)
+            client:write(text)
+         end
+         local fn = way == "copy" and function() return saros.copy(from, client) end or function() return client:flush() end
+         for _ = 1, 3 do assert.are.equal("ETIMEDOUT", (select(3, saros.timeout(0.02, fn)))) end
+         local reader = saros.spawn(server.read, server, "a")
+         assert.is_truthy(fn())
+         client:shutdown()
+         assert.is_true(text == reader:await(), way)
+         feeder:cancel()
+         from:close()
+         to:close()
+      end
+   end)
+
    it("ends one direction with close-notify, and the other goes on", function()
       local client, server, _ <close> = pair()
       assert.are.equal(client, client:shutdown())
@@ -239,6 +267,9 @@ describe("saros.connect and saros.serve with tls", function()
       kit.raises("option 'verify'", saros.connect, "127.0.0.1:1", {tls = {verify = "sometimes"}})
       kit.raises("option 'min_version'", saros.connect, "127.0.0.1:1", {tls = {min_version = "9"}})
       kit.raises("option 'alpn'", saros.connect, "127.0.0.1:1", {tls = {alpn = {""}}})
+      for _, name in ipairs{io.stdout, "x", {}} do
+         kit.raises("option 'sni'", saros.tls.context, {cert = files.server, key = files.server_key, sni = {localhost = name}})
+      end
       assert.are.equal("ECONNREFUSED", (select(3, saros.connect(kit.free_address(), {tls = true}))))
    end)
 end)
@@ -274,6 +305,16 @@ describe("a TLS handshake", function()
          assert.is_nil(two:tls_info().server_name)
          one:close()
       end
+   end)
+
+   it("takes no host that is cut at a zero, is nobody, or is all that end like it", function()
+      for _, host in ipairs{"localhost\0.example.org", "", ".", ".wild.example", "[]", "%lo", ("a"):rep(256), "a b"} do
+         kit.raises("option 'host'", saros.connect, "127.0.0.1:1", {tls = {host = host}})
+      end
+      kit.raises("option 'host'", saros.connect, kit.free_address():gsub("^.*:", ":"), {tls = {verify = "required", host = ""}})
+      local client, server, _ <close> = plain_pair()
+      assert.are.same({nil, "ETLS"}, {(saros._tls.handshake(client, assert(saros.tls.context()), false, "localhost\0.org", 2)),
+         (select(3, saros._tls.handshake(server, assert(saros.tls.context()), false, "", 2)))})
    end)
 
    it("agrees on a version, or says that there is none", function()
@@ -348,5 +389,57 @@ describe("a TLS handshake", function()
          assert.are.same({true, true}, {again:tls_info().reused, other:tls_info().reused})
          again:close()
       end
+   end)
+
+   -- A session of a connection whose server says something, and whose two ends are closed.
+   local function session_of(theirs, ours)
+      local client, server, _ <close> = pair(theirs, ours)
+      server:write("x\n")
+      client:read()
+      return client:tls_session()
+   end
+
+   it("offers a session only to the host that was verified when it was made", function()
+      local own = {server = true, context = assert(saros.tls.context{cert = files.self, key = files.self_key})}
+      local session = session_of({insecure = true, host = "localhost"}, own)
+      local _, _, result = shake(with(CLIENT, {session = session}), own)
+      assert.are.same({nil, "ECERT"}, {result[1], result[3]})
+      local again, other, _ <close> = pair({insecure = true, host = "localhost", session = session}, own)
+      assert.is_true(again:tls_info().reused)
+      other:close()
+      local both = {server = true, context = assert(saros.tls.context{cert = files.server, key = files.server_key})}
+      local known = session_of(CLIENT, both)
+      local _, _, elsewhere = shake(with(CLIENT, {session = known, host = "other.example"}), both)
+      assert.are.same({nil, "ECERT"}, {elsewhere[1], elsewhere[3]})
+   end)
+
+   it("resumes no session that was made without the certificate that is asked for now", function()
+      for _, version in ipairs{"1.2", "1.3"} do
+         local context = assert(saros.tls.context{cert = files.server, key = files.server_key, ca = files.ca, max_version = version})
+         local open = {server = true, context = context, verify = "none"}
+         local session = session_of(CLIENT, open)
+         local client, server, _, result = shake(with(CLIENT, {session = session}),
+            {server = true, context = context, verify = "required"})
+         assert.are.same({nil, "ETLS"}, {result[1], result[3]})
+         client:close()
+         server:close()
+      end
+   end)
+
+   it("resumes no session of one name for another, where clients show certificates", function()
+      local base = assert(saros.tls.context{cert = files.server, key = files.server_key, sni = {
+         localhost = assert(saros.tls.context{cert = files.server, key = files.server_key, ca = files.ca}),
+         ["other.example"] = assert(saros.tls.context{cert = files.other, key = files.other_key, ca = files.stranger}),
+      }})
+      local strict = {server = true, context = base, verify = "required"}
+      local mine = {insecure = true, cert = files.client, key = files.client_key, host = "localhost"}
+      local session = session_of(mine, strict)
+      local again, other, _ <close> = pair(with(mine, {session = session}), strict)
+      assert.is_true(again:tls_info().reused)
+      other:close()
+      local client, server, _, result = shake(with(mine, {session = session, host = "other.example"}), strict)
+      assert.are.same({nil, "ETLS"}, {result[1], result[3]})
+      client:close()
+      server:close()
    end)
 end)

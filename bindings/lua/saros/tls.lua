@@ -70,6 +70,8 @@ local function pem(option, text)
    return nil, ("option '%s': %s: %s"):format(option, text, why or "the file is empty"), "EINVAL", why ~= nil
 end
 
+local made_of = setmetatable({}, {__mode = "k"}) -- a context's options
+
 -- The names of the option sni, and their contexts.
 local function names(what, sni)
    if not sni then return nil end
@@ -80,7 +82,7 @@ local function names(what, sni)
    end
    table.sort(sorted, function(a, b) return #a > #b or #a == #b and a < b end) -- what says more comes first
    for i, name in ipairs(sorted) do
-      if type(sni[name]) ~= "userdata" then wrong(what, "sni", "names with contexts") end
+      if not made_of[sni[name]] then wrong(what, "sni", "names with contexts") end
       list[i] = {name:lower(), sni[name]}
    end
    return list
@@ -112,8 +114,6 @@ local function fields(what, options)
 end
 
 -- ---- contexts ------------------------------------------------------------------------------------------------------
-
-local made_of = setmetatable({}, {__mode = "k"})
 
 local function configure(what, context, options)
    local ok, message, code = core.available()
@@ -180,6 +180,15 @@ end
 
 -- ---- connections ---------------------------------------------------------------------------------------------------
 
+-- The option host as it stands in certificates.
+local function host_name(what, host)
+   if not host then return nil end
+   host = host:gsub("^%[(.*)%]$", "%1"):gsub("%%.*", ""):gsub("%.$", "")
+   local is_one = #host >= 1 and #host <= 255 and not host:find("[%z\1-\32]") and not host:find("^%.")
+   if not is_one then wrong(what, "host", "a host's name") end
+   return host
+end
+
 -- Options in any of their forms as a table.
 local function table_of(what, options)
    if options == nil or options == true then return {} end
@@ -187,6 +196,7 @@ local function table_of(what, options)
    if type(options) ~= "table" then error(("bad argument to '%s' (TLS options: table expected)"):format(what), 0) end
    check(what, options)
    wire(what, options.alpn)
+   host_name(what, options.host)
    if options.verify and not VERIFY[options.verify] then wrong(what, "verify", '"required", "optional" or "none"') end
    return options
 end
@@ -198,17 +208,23 @@ local function whom(options)
    return options.insecure and VERIFY.none or VERIFY.required
 end
 
+-- Which host a stream leads to, verified, and so a session: OpenSSL verifies nobody again who resumes one.
+local verified = setmetatable({}, {__mode = "k"})
+
 local function handshake(stream, options, context, what, whose)
    local verify = whom(options)
-   local host = options.host
+   local host, session = host_name(what, options.host), options.session
    if not options.server and verify ~= VERIFY.none and not host then wrong(what, "host", "the name to verify") end
-   if host then host = host:gsub("^%[(.*)%]$", "%1"):gsub("%%.*", ""):gsub("%.$", "") end
+   if session and verify ~= VERIFY.none and verified[session] ~= host then session = nil end
    whose = whose or stream:peer_address() or "?"
    local done, message, code = stream:flush() -- what was written in plain is sent so
    if not done then return nil, message, code end
    done, message, code = saros.timeout(options.timeout or TIMEOUT, core.handshake, stream, context,
-      options.server or false, host, verify, wire(what, options.alpn), options.session)
-   if done then return done end
+      options.server or false, host, verify, wire(what, options.alpn), session)
+   if done then
+      if not options.server and verify ~= VERIFY.none then verified[stream] = host end
+      return done
+   end
    if host and not whose:find(host, 1, true) then whose = ("%s (%s)"):format(host, whose) end
    return nil, ("TLS with %s: %s"):format(whose, message), code
 end
@@ -245,7 +261,9 @@ end
 
 local function host_of(address)
    if type(address) == "table" then return address.host end
-   return not address:find("^unix:") and address:match("^%[(.*)%]:%d+$") or address:match("^(.*):%d+$") or nil
+   if address:find("^unix:") then return nil end
+   local host = address:match("^%[(.*)%]:%d+$") or address:match("^(.*):%d+$")
+   return host ~= "" and host or nil
 end
 
 -- saros.connect with the option tls.
@@ -284,7 +302,9 @@ end
 
 function tls._session(stream)
    if not core.session then return nil end
-   return core.session(stream)
+   local session, message, code = core.session(stream)
+   if session then verified[session] = verified[stream] end
+   return session, message, code
 end
 
 return tls

@@ -87,6 +87,14 @@ static bool matches(const char *pattern, const char *name) {
     return dot != NULL && dot != name && strcmp(pattern + 1, dot) == 0;
 }
 
+/* A session in which the client has shown its certificate is good for the name that it was made with: another name's
+ * context may trust others, and nobody is verified again who resumes one. */
+static bool is_of_another(const saros_openssl *openssl, SSL *ssl, const char *asked) {
+    if (!openssl->SSL_session_reused(ssl) || !(openssl->SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER)) return false;
+    const char *made = openssl->SSL_SESSION_get0_hostname(openssl->SSL_get_session(ssl));
+    return strcmp(made != NULL ? made : "", asked != NULL ? asked : "") != 0;
+}
+
 /* No context of that name: ours it is, and the client will judge. */
 static int choose_name(SSL *ssl, int *alert, void *p) {
     const saros_tls_context *self = p;
@@ -94,7 +102,10 @@ static int choose_name(SSL *ssl, int *alert, void *p) {
     const char              *asked = openssl->SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     char                     name[256];
     size_t                   length = asked != NULL ? strlen(asked) : 0;
-    (void)alert;
+    if (self->count > 0 && is_of_another(openssl, ssl, asked)) {
+        *alert = SSL_AD_ACCESS_DENIED;
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
     if (length == 0 || length >= sizeof name) return SSL_TLSEXT_ERR_OK;
     for (size_t i = 0; i <= length; i++)
         name[i] = asked[i] >= 'A' && asked[i] <= 'Z' ? (char)(asked[i] + ('a' - 'A')) : asked[i];

@@ -116,7 +116,9 @@ static int flushed_k(lua_State *L, int status, lua_KContext ctx) {
 
 /* ---- beginning ------------------------------------------------------------------------------------------------ */
 
-static bool expect_host(const saros_openssl *openssl, SSL *ssl, const char *host) {
+static bool expect_host(const saros_openssl *openssl, SSL *ssl, const char *host, size_t size) {
+    /* To OpenSSL no name is any, and ".a" all that is below a. */
+    if (size == 0 || strlen(host) != size || *host == '.') return false;
     X509_VERIFY_PARAM *param = openssl->SSL_get0_param(ssl);
     if (openssl->X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1) return true; /* and no SNI, as RFC 6066 has it */
     openssl->ERR_clear_error();
@@ -130,10 +132,15 @@ static bool set_up(lua_State *L, const saros_openssl *openssl, SSL *ssl) {
     static const int modes[] = {SSL_VERIFY_NONE, SSL_VERIFY_PEER, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT};
     size_t           size;
     bool             server = lua_toboolean(L, 3) != 0, well = true;
+    unsigned char    sessions[] = "saros, verifying 0";
+    /* Nobody is verified again who resumes a session: so it is good only where as much is asked. */
+    sessions[sizeof sessions - 2] = (unsigned char)('0' + lua_tointeger(L, 5));
     openssl->SSL_set_verify(ssl, modes[lua_tointeger(L, 5)], NULL);
+    if (server) well = openssl->SSL_set_session_id_context(ssl, sessions, sizeof sessions - 1) == 1;
     if (server) openssl->SSL_set_accept_state(ssl);
     else openssl->SSL_set_connect_state(ssl);
-    if (!server && lua_isstring(L, 4)) well = expect_host(openssl, ssl, lua_tostring(L, 4));
+    const char *host = lua_tolstring(L, 4, &size);
+    if (!server && host != NULL) well = expect_host(openssl, ssl, host, size);
     const unsigned char *alpn = (const unsigned char *)lua_tolstring(L, 6, &size);
     if (well && !server && alpn != NULL) well = openssl->SSL_set_alpn_protos(ssl, alpn, (unsigned)size) == 0;
     const saros_tls_resumable *from = saros_test(L, saros_state(L), 7, SAROS_T_TLS_SESSION);
