@@ -67,6 +67,51 @@ describe("saros.copy", function()
       close_all(a, b, c, d)
    end)
 
+   it("sends first what the other end has kept", function()
+      for _, much in ipairs({ 5, 65536 }) do -- the second one has to wait
+         local a, b, c, d = row()
+         local before = 0
+         if much > 5 then
+            while c:try_write(("k"):rep(much)) do before = before + much end
+         else
+            c:setvbuf("full")
+            c:write(("k"):rep(much))
+            before = much
+         end
+         a:write("copied")
+         a:shutdown()
+         local reader = saros.spawn(d.read, d, "a")
+         assert.are.equal(6, saros.copy(b, c))
+         c:shutdown()
+         assert.are.equal(("k"):rep(before) .. "copied", reader:await())
+         close_all(a, b, c, d)
+      end
+   end)
+
+   it("that is ended while it sends what was kept goes on with the next call", function()
+      local a, b, c, d = row()
+      c:setvbuf("full", #huge)
+      c:write(huge)
+      a:write("copied")
+      a:shutdown()
+      for _ = 1, 2 do assert.are.equal("ETIMEDOUT", (select(3, saros.timeout(0.01, saros.copy, b, c)))) end
+      local killed = coroutine.wrap(function() saros.copy(b, c) end)
+      saros.timeout(0.01, killed)
+      local reader = saros.spawn(d.read, d, "a")
+      assert.are.equal(6, saros.copy(b, c))
+      c:shutdown()
+      assert.are.equal(huge .. "copied", reader:await())
+      close_all(a, b, c, d)
+      local e, f, g, h = row()
+      g:setvbuf("full", #huge)
+      g:write(huge)
+      local copier = saros.spawn(function() return table.pack(saros.copy(f, g)) end)
+      saros.sleep(0.001)
+      g:abort()
+      assert.are.same({ n = 4, nil, "closed", "ECLOSED", 0 }, copier:await())
+      close_all(e, f, g, h)
+   end)
+
    it("of a stream to itself is an echo", function()
       local client, server = kit.pair()
       local echo = saros.spawn(saros.copy, server, server)
@@ -300,6 +345,37 @@ describe("stream:write", function()
       collectgarbage()
       assert.are.equal(all, server:read_exactly(#all))
       writer:await()
+      close_all(client, server)
+   end)
+
+   it("raises where a finalizer changes a list just now", function()
+      local client, server = kit.pair()
+      local reader = saros.spawn(server.read, server, "a")
+      local mode = collectgarbage("generational")
+      local list, put
+      local function trap()
+         setmetatable({}, {
+            __gc = function()
+               if not list then return end
+               for i = 1, #list do list[i] = put end
+            end,
+         })
+      end
+      local joined, pieces = ("a"):rep(10), ("a"):rep(100000)
+      for _, case in ipairs({ { joined, ("y"):rep(5000) }, { joined, "" }, { joined, print }, { pieces, pieces .. "y" },
+                              { pieces, "" }, { pieces, {} } }) do
+         local full = {}
+         for i = 1, 900 do full[i] = case[1] end
+         list, put = full, case[2]
+         collectgarbage("stop")
+         trap()
+         collectgarbage("restart") -- whoever asks for memory next collects
+         kit.raises("changed by a finalizer", client.write, client, full)
+         list = nil
+      end
+      collectgarbage(mode)
+      client:shutdown()
+      assert.are.equal("", reader:await())
       close_all(client, server)
    end)
 

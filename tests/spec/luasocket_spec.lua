@@ -365,6 +365,11 @@ describe("saros.socket: setfd", function()
       assert.is_nil((taken:setfd(1 << 20)))
       taken:setfd(-1)
       assert.are.equal(-1.0, taken:getfd())
+      local listener = assert(saros.listen("127.0.0.1:0"))
+      local datagrams = socket.udp()
+      assert.are.same({nil, "Operation not supported"}, {datagrams:setfd(saros._descriptor(listener))})
+      assert.is_truthy(tostring(datagrams):find("^udp{unconnected}"))
+      listener:close()
       -- The host's standard input as a child gets it: one end of a pipe.
       local output = kit.shell("printf 'from a pipe\\n' | " .. kit.quote(kit.host) .. " -e " .. kit.quote([[
          local socket = require "saros.socket"

@@ -98,6 +98,17 @@ describe("stream:read", function()
       end
    end)
 
+   it("looks for a numeral only as far as a line may be long", function()
+      local client, server = kit.pair({ line_limit = 100 })
+      local writer = saros.spawn(server.write, server, (" "):rep(30) .. "17" .. ("\n"):rep(101))
+      assert.are.equal(17, client:read("n"))
+      assert.are.equal("ELIMIT", (select(3, client:read("n"))))
+      assert.are.equal(101, #client:read(101))
+      writer:await()
+      client:close()
+      server:close()
+   end)
+
    it("waits for all bytes asked for, and gives fewer only at the end", function()
       with({ "ab", "cd", "e" }, function(stream)
          assert.are.equal("abc", stream:read(3))

@@ -237,6 +237,21 @@ describe("saros.udp", function()
       close(a, b)
    end)
 
+   it("sends to whom it was told to when it was called, whatever becomes of the table", function()
+      local a = assert(saros.udp("127.0.0.1:0", { send_buffer = 4000 })) -- a simulated one makes the second wait
+      local b = assert(saros.udp("127.0.0.1:0"))
+      local to = { host = "127.0.0.1", port = math.tointeger(b:local_address():match("%d+$")) }
+      local senders = {}
+      for i = 1, 4 do senders[i] = saros.spawn(a.send, a, ("x"):rep(3000), to) end
+      saros.sleep(0)
+      to.host, to.port = nil, "nobody's"
+      for i = 1, 4 do
+         assert.are.equal(3000, #b:receive())
+         assert.are.equal(a, senders[i]:await())
+      end
+      close(a, b)
+   end)
+
    it("is closed by <close>, and by the collector", function()
       local address
       do

@@ -155,6 +155,7 @@ return function(kind, class)
       fd = math.tointeger(base.number(fd, nil, 1, "setfd"))
       self:close()
       if not fd or fd < 0 then return end
+      if not class.client then return nil, "Operation not supported" end -- no descriptor of datagrams can be taken over
       local open, message, code = saros.adopt(fd)
       if not open then return nil, base.text(message, code) end
       self.closed = nil

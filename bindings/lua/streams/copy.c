@@ -3,11 +3,11 @@
  * Owns, while it runs, the reading of the one and the turn to write to the other. What was received goes from the loop's
  * scratch buffer to the kernel, so a connection costs no buffer and a message no garbage. Only where the other end does
  * not take it all at once it is kept in a block, which is made then and used again.
- * Promises: nothing is lost but where `to` failed in the middle: what is known not to have been sent is read again from
- * `from`. Neither stream is closed or shut down. The close of either ends it. */
+ * Promises: what `to` has kept goes out first; nothing is lost but where `to` failed in the middle: what is known not to
+ * have been sent is read again from `from`. Neither stream is closed or shut down. The close of either ends it. */
 #include <string.h>
 
-#include "bindings/lua/streams/stream.h"
+#include "bindings/lua/streams/output.h"
 
 enum { BLOCK = 64 * 1024 /* as much as is received at once */ };
 enum { FROM = 1, TO, LIMIT, STATE, BLOCK_AT }; /* on the stack */
@@ -16,6 +16,7 @@ typedef struct copy {
     int64_t left;       /* to be copied yet */
     int64_t copied;     /* sent */
     size_t  size, sent; /* in the block; and of these */
+    size_t  taken;      /* of the block by a layer: they go out also where the send that waits for that is ended */
 } copy;
 
 static int go_on(lua_State *L, saros_task *task, bool at_hand);
@@ -68,10 +69,9 @@ static int sent_k(lua_State *L, int status, lua_KContext ctx) {
     from->copies &= (uint8_t)~SAROS_COPIES_SENDING;
     lua_pushnil(L);
     lua_setiuservalue(L, TO, 1);
-    if (result > 0) {
-        self->sent += (size_t)result;
-        self->copied += result;
-    }
+    size_t sent = result < 0 ? self->taken : (size_t)result;
+    self->sent += sent;
+    self->copied += (int64_t)sent;
     if (result < 0 || to->rt == NULL) return fail(L, task, self, to, result < 0 ? (int)result : SAROS_ECLOSED);
     if (from->rt == NULL) return fail(L, task, self, from, SAROS_ECLOSED);
     if (self->sent < self->size && saros_is_cancelled(task)) return fail(L, task, self, to, SAROS_ECANCELED);
@@ -87,6 +87,7 @@ static int send_block(lua_State *L, saros_stream *from, saros_stream *to, saros_
         task->op.data = block + self->sent;
         task->op.size = self->size - self->sent;
         if (!saros_stream_send(to, task)) {
+            self->taken = saros_stream_taken(to);
             from->copies |= SAROS_COPIES_SENDING;
             lua_pushvalue(L, BLOCK_AT); /* as long as the kernel may read it, whatever becomes of this coroutine */
             lua_setiuservalue(L, TO, 1);
@@ -191,6 +192,38 @@ static int go_on(lua_State *L, saros_task *task, bool at_hand) {
     }
 }
 
+static int kept_k(lua_State *L, int status, lua_KContext ctx);
+
+/* The turn to write to `to` is the task's. */
+static int begin(lua_State *L, saros_task *task, bool at_hand) {
+    saros_stream *from = lua_touserdata(L, FROM), *to = lua_touserdata(L, TO);
+    if (to->output != NULL) {
+        int sent = saros_stream_send_kept(to, task);
+        if (sent < 0) return fail(L, task, lua_touserdata(L, STATE), to, sent);
+        if (sent == 0) {
+            from->copies |= SAROS_COPIES_SENDING;
+            return saros_suspend(L, task, 0, kept_k);
+        }
+    }
+    return go_on(L, task, at_hand);
+}
+
+/* A send of what `to` had kept has ended. */
+static int kept_k(lua_State *L, int status, lua_KContext ctx) {
+    saros_stream *from = lua_touserdata(L, FROM), *to = lua_touserdata(L, TO);
+    saros_task   *task = saros_resumed_raw(L);
+    copy         *self = lua_touserdata(L, STATE);
+    int64_t       result = task->op.result;
+    (void)status, (void)ctx;
+    from->copies &= (uint8_t)~SAROS_COPIES_SENDING;
+    if (to->rt == NULL) return fail(L, task, self, to, SAROS_ECLOSED);
+    if (to->output->flies) saros_stream_kept_told(to, result);
+    if (from->rt == NULL) return fail(L, task, self, from, SAROS_ECLOSED);
+    if (result < 0) return fail(L, task, self, to, (int)result);
+    if (saros_is_cancelled(task)) return fail(L, task, self, to, SAROS_ECANCELED);
+    return begin(L, task, false);
+}
+
 /* It is this task's turn to write to `to`, or its wait for that was ended. */
 static int turn_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *from = lua_touserdata(L, FROM), *to = lua_touserdata(L, TO);
@@ -204,7 +237,7 @@ static int turn_k(lua_State *L, int status, lua_KContext ctx) {
     if (saros_is_cancelled(task)) return fail(L, task, self, to, SAROS_ECANCELED);
     if (result < 0 || to->rt == NULL) return fail(L, task, self, to, SAROS_ECLOSED);
     to->copies |= SAROS_COPIES_TO;
-    return go_on(L, task, false);
+    return begin(L, task, false);
 }
 
 static int refuse(lua_State *L, int code) {
@@ -248,7 +281,7 @@ static int stream_copy(lua_State *L) {
     }
     to->writer = task;
     to->copies |= SAROS_COPIES_TO;
-    return go_on(L, task, true);
+    return begin(L, task, true);
 }
 
 void saros_open_copy(lua_State *L) {

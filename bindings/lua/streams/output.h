@@ -26,6 +26,9 @@ bool          saros_output_add(saros_stream *stream, const char *bytes, size_t s
 /* Something to be sent: bytes and how many; NULL: nothing is left, and the blocks are given back. */
 const char *saros_output_next(saros_stream *stream, size_t *size);
 void        saros_output_drop(saros_stream *stream); /* all that was not sent; nothing flies */
-void        saros_output_free(saros_stream *stream); /* its handle is closed */
+/* The task, whose turn it is, sends what is kept. 1: all of it is sent, or there is none; 0: it flies; else the error. */
+int  saros_stream_send_kept(saros_stream *stream, saros_task *task);
+void saros_stream_kept_told(saros_stream *stream, int64_t result); /* what flew has ended; the stream is open */
+void saros_output_free(saros_stream *stream);                      /* its handle is closed */
 
 #endif

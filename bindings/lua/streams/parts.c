@@ -1,7 +1,8 @@
 /* parts.c: see parts.h.
  *
  * Joining costs a copy, and pieces cost a place in a table each and a dearer call: what is short is joined.
- * Promises: lists are read raw and once, so what becomes of them later changes nothing. */
+ * Promises: lists are read raw, before anybody else runs, so what becomes of them later changes nothing. The one who may
+ * run all the same is a finalizer, when memory is asked for: where it has changed something that is an error. */
 #include <string.h>
 
 #include "bindings/lua/streams/parts.h"
@@ -66,31 +67,53 @@ static void each(lua_State *L, int top, void (*take)(lua_State *L, void *with), 
     }
 }
 
+static int changed(lua_State *L) { return luaL_error(L, "what is written was changed by a finalizer"); }
+
+/* Room for what was counted. */
+typedef struct space {
+    char  *to;
+    size_t left;
+} space;
+
 static void put(lua_State *L, void *with) {
     size_t      size = 0;
     const char *bytes = bytes_at(L, -1, &size);
-    char      **to = with;
-    memcpy(*to, bytes, size);
-    *to += size;
+    space      *space = with;
+    if (bytes == NULL || size > space->left) changed(L);
+    if (size > 0) memcpy(space->to, bytes, size);
+    space->to += size;
+    space->left -= size;
     lua_pop(L, 1);
 }
 
 static void join(lua_State *L, int top, size_t total) {
     luaL_Buffer buffer;
-    char       *to = luaL_buffinitsize(L, &buffer, total);
-    each(L, top, put, &to);
+    space       space = {luaL_buffinitsize(L, &buffer, total), total};
+    each(L, top, put, &space);
+    if (space.left > 0) changed(L);
     luaL_pushresultsize(&buffer, total);
 }
 
-/* The parts are on the stack below what is to be added, and below them is the table, where there is one. */
+/* The parts are on the stack below what is to be added, and below them is the table, where there is one. What is counted
+ * down are their bytes and places. */
+typedef struct places {
+    saros_parts *parts;
+    size_t       left, total;
+} places;
+
 static void add(lua_State *L, void *with) {
-    saros_parts *parts = with;
-    saros_piece *piece = &parts->pieces[parts->count];
-    piece->data = bytes_at(L, -1, &piece->size);
-    if (piece->size == 0) {
+    places     *places = with;
+    size_t      size = 0;
+    const char *bytes = bytes_at(L, -1, &size);
+    if (bytes == NULL || size > places->total || (size > 0 && places->left == 0)) changed(L);
+    if (size == 0) {
         lua_pop(L, 1);
         return;
     }
+    saros_parts *parts = places->parts;
+    parts->pieces[parts->count] = (saros_piece){bytes, size};
+    places->total -= size;
+    places->left--;
     int slot = (int)++parts->count;
     if (lua_type(L, -3) == LUA_TTABLE) lua_rawseti(L, -3, slot);
     else lua_setiuservalue(L, -2, slot);
@@ -102,7 +125,9 @@ static void gather(lua_State *L, int top, size_t count, size_t total) {
     else lua_pushnil(L);
     saros_parts *parts = lua_newuserdatauv(L, sizeof *parts + count * sizeof *parts->pieces, table ? 1 : (int)count);
     *parts = (saros_parts){.total = total};
-    each(L, top, add, parts);
+    places places = {parts, count, total};
+    each(L, top, add, &places);
+    if (places.total > 0) changed(L);
     if (!table) return;
     lua_pushvalue(L, -2);
     lua_setiuservalue(L, -2, 1);

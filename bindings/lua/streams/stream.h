@@ -19,7 +19,7 @@ struct saros_layer {
     /* As saros_submit_now(&task->op), which is a SEND or a SHUTDOWN: true: done, with task->op.result; false: it will be
      * told. Takes as many of the bytes as it likes; they are its own from now on. */
     bool (*send)(saros_stream *stream, saros_task *task);
-    /* Of the bytes that were taken last, those of a write that has not been told: they go out whatever becomes of it. */
+    /* Of the bytes that were taken last, those of a write that has not been told: they go out whatever becomes of it. NULL: none. */
     size_t (*taken)(const saros_stream *stream);
     const char *(*why)(const saros_stream *stream, int code); /* the error in words */
     void (*closing)(saros_stream *stream);                    /* its close begins: wakes who waits for the layer */
@@ -85,7 +85,11 @@ static inline bool saros_stream_send(saros_stream *stream, saros_task *task) {
     return stream->layer != NULL ? stream->layer->send(stream, task) : saros_submit_now(task->rt->loop, &task->op);
 }
 /* Gives the kernel what it takes now, and adds it to *sent; 0, or an error. For a stream without a layer. */
-int  saros_stream_send_now(saros_stream *stream, const char *data, size_t size, size_t *sent);
+int saros_stream_send_now(saros_stream *stream, const char *data, size_t size, size_t *sent);
+/* Of a write that was ended while it waited: what goes out all the same. */
+static inline size_t saros_stream_taken(const saros_stream *stream) {
+    return stream->layer != NULL && stream->layer->taken != NULL ? stream->layer->taken(stream) : 0;
+}
 void saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
 void saros_stream_pass_on(saros_stream     *stream,
                           const saros_task *task); /* the task does not write any more: the next */

@@ -19,10 +19,8 @@ void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
     if (stream->writer != task) return;
     stream->writer = NULL;
     stream->copies &= (uint8_t)~SAROS_COPIES_TO;
-    if (stream->output != NULL && stream->output->flies) { /* the op of a coroutine that was closed has ended now */
-        if (task->op.result > 0) stream->output->sent += (size_t)task->op.result;
-        stream->output->flies = false;
-    }
+    if (stream->output != NULL && stream->output->flies) /* the op of a coroutine that was closed has ended now */
+        saros_stream_kept_told(stream, task->op.result);
     saros_waiter *next = stream->writers;
     if (next == NULL) return;
     stream->writer = saros_waiter_task(next);
@@ -142,22 +140,26 @@ static int shutdown_k(lua_State *L, int status, lua_KContext ctx) {
 
 static int go(lua_State *L, saros_stream *stream, saros_task *task, enum what what);
 
+/* What a layer has taken goes out also where the wait for that was ended. */
+void saros_stream_kept_told(saros_stream *stream, int64_t result) {
+    stream->output->flies = stream->output->flushes = false;
+    stream->output->sent += result < 0 ? saros_stream_taken(stream) : (size_t)result;
+    if (result < 0 && result != SAROS_ECANCELED) saros_output_drop(stream); /* it can never be sent */
+}
+
 static int flush_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *stream = lua_touserdata(L, 1);
     saros_task   *task = saros_resumed_raw(L);
     int64_t       result = task->op.result;
     (void)status;
     if (stream->rt == NULL) return fail(L, stream, task, (enum what)ctx, SAROS_ECLOSED);
-    stream->output->flies = stream->output->flushes = false;
-    if (result > 0) stream->output->sent += (size_t)result;
-    if (result < 0 && result != SAROS_ECANCELED) saros_output_drop(stream); /* it can never be sent */
+    saros_stream_kept_told(stream, result);
     if (result < 0) return fail(L, stream, task, (enum what)ctx, (int)result);
     if (saros_is_cancelled(task)) return fail(L, stream, task, (enum what)ctx, SAROS_ECANCELED);
     return go(L, stream, task, (enum what)ctx);
 }
 
-/* 1: all that was kept is sent; 0: it flies; else an error. */
-static int send_kept(saros_stream *stream, saros_task *task) {
+int saros_stream_send_kept(saros_stream *stream, saros_task *task) {
     size_t      size;
     const char *data;
     while ((data = saros_output_next(stream, &size)) != NULL) {
@@ -186,7 +188,7 @@ static bool ends_line(lua_State *L, const saros_output *output) {
 static int after_kept(lua_State *L, saros_stream *stream, saros_task *task, enum what what) {
     saros_output *output = stream->output;
     if (saros_output_pending(output) > 0) {
-        int sent = send_kept(stream, task);
+        int sent = saros_stream_send_kept(stream, task);
         output->flushes = sent == 0 && what == FLUSH;
         if (sent == 0) return saros_suspend(L, task, what, flush_k);
         if (sent < 0) return fail(L, stream, task, what, sent);
@@ -206,7 +208,7 @@ static int write_kept(lua_State *L, saros_stream *stream, saros_task *task, saro
     if (data == NULL || output->buffering == SAROS_UNBUFFERED || size > output->limit)
         return after_kept(L, stream, task, WRITE);
     if (saros_output_pending(output) + size > output->limit) {
-        int sent = send_kept(stream, task);
+        int sent = saros_stream_send_kept(stream, task);
         if (sent == 0) return saros_suspend(L, task, WRITE, flush_k);
         if (sent < 0) return fail(L, stream, task, WRITE, sent);
     }
@@ -343,8 +345,7 @@ static int method_try_write(lua_State *L) {
  * who asks before anybody else runs. */
 static int method_cut(lua_State *L) {
     const saros_stream *stream = saros_check_stream(L);
-    size_t              out = stream->cut + (stream->layer != NULL ? stream->layer->taken(stream) : 0);
-    lua_pushinteger(L, (lua_Integer)out);
+    lua_pushinteger(L, (lua_Integer)(stream->cut + saros_stream_taken(stream)));
     return 1;
 }
 

@@ -95,7 +95,8 @@ static int method_datagrams(lua_State *L) {
 
 /* ---- sending -------------------------------------------------------------------------------------------------- */
 
-/* Stack: 1 the socket, 2 the datagram, 3 where to, if anywhere. The task is the one that writes. */
+/* Stack: 1 the socket, 2 the datagram, 3 where to, if anywhere: once it waits, as a saros_address, because what the caller
+ * has given may change. The task is the one that writes. */
 static int sent(lua_State *L, saros_udp *self, saros_task *task, int64_t result) {
     saros_stream_pass_on(&self->stream, task);
     if (result == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
@@ -114,13 +115,10 @@ static int send_k(lua_State *L, int status, lua_KContext ctx) {
     return sent(L, self, task, task->op.result);
 }
 
-static int go(lua_State *L, saros_udp *self, saros_task *task) {
+static int go(lua_State *L, saros_udp *self, saros_task *task, const saros_address *to) {
     size_t size;
     self->out = (saros_datagram){.data = lua_tolstring(L, 2, &size)};
-    if (!lua_isnil(L, 3)) {
-        saros_read_address(L, task->rt, 3, &self->out.address); /* it was read before: nothing can fail */
-        lua_pop(L, 1);
-    }
+    if (to != NULL) self->out.address = *to;
     task->op.kind = SAROS_OP_SENDTO;
     task->op.handle = &self->stream.handle;
     task->op.datagram = &self->out;
@@ -139,7 +137,7 @@ static int turn_k(lua_State *L, int status, lua_KContext ctx) {
     saros_wait_unlink(&task->wait);
     if (saros_is_cancelled(task)) return sent(L, self, task, SAROS_ECANCELED);
     if (task->op.result < 0 || self->stream.rt == NULL) return sent(L, self, task, SAROS_ECLOSED);
-    return go(L, self, task);
+    return go(L, self, task, lua_touserdata(L, 3));
 }
 
 /* The address has a name in it, and its text is on top: the part in Lua looks it up. */
@@ -159,18 +157,21 @@ static int method_send(lua_State *L) {
     saros_task *task = begin(L, self, "socket:send");
     if (task == NULL) return saros_closed(L);
     lua_settop(L, 3);
-    if (!lua_isnil(L, 3)) {
+    bool addressed = !lua_isnil(L, 3);
+    if (addressed) {
         int code = saros_read_address(L, task->rt, 3, &address);
         if (code == SAROS_ENOSYS && task->rt->world == NULL) return by_name(L, "send");
         if (code < 0) return saros_no_address(L, code, "send");
         lua_settop(L, 3);
     }
     if (self->stream.writer != NULL) {
+        if (addressed) memcpy(lua_newuserdatauv(L, sizeof address, 0), &address, sizeof address);
+        if (addressed) lua_replace(L, 3);
         saros_wait_on(task, &self->stream.writers);
         return saros_suspend(L, task, 0, turn_k);
     }
     self->stream.writer = task;
-    return go(L, self, task);
+    return go(L, self, task, addressed ? &address : NULL);
 }
 
 /* ---- peers, groups, options ------------------------------------------------------------------------------------ */

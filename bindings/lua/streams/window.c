@@ -172,15 +172,19 @@ static void numeral(scan *s) {
     digits(s, false);
 }
 
+/* What is before it is scanned once, and only as far as a line may be long. */
 static int number(lua_State *L, saros_window *window) {
-    char text[LONGEST_NUMBER + 1];
-    while (window->left > 0 && isspace((unsigned char)*window->at)) consume(window, 1);
-    scan s = {window->at, window->left, 0, false};
+    char   text[LONGEST_NUMBER + 1];
+    size_t blank = window->scanned;
+    while (blank < window->left && isspace((unsigned char)window->at[blank])) blank++;
+    if (blank > window->line_limit) return limit_reached(L, "read(\"n\")", window->line_limit);
+    scan s = {window->left > 0 ? window->at + blank : NULL, window->left - blank, 0, false};
     numeral(&s);
-    if (s.length == window->left && !window->ended) return SAROS_NOT_ENOUGH;
-    if (s.length > 0) memcpy(text, window->at, s.length);
+    window->scanned = blank;
+    if (s.length == s.left && !window->ended) return SAROS_NOT_ENOUGH;
+    if (s.length > 0) memcpy(text, s.at, s.length);
     text[s.length] = 0;
-    consume(window, s.length);
+    consume(window, blank + s.length);
     if (s.too_long || lua_stringtonumber(L, text) == 0) lua_pushnil(L);
     return 1;
 }
