@@ -110,8 +110,11 @@ const char *saros_text_of(lua_State *L, int index) {
 static int report(lua_State *L) {
     saros_task *task = lua_touserdata(L, 1);
     saros_push_anchored(L, task->rt, task);
-    lua_pushfstring(L, "task %s (spawned at %s:%d) failed and nobody awaited it", saros_task_name(L, task, 2),
-                    task->place, task->line);
+    const char *name = saros_task_name(L, task, 2);
+    if (task->line > 0) lua_pushfstring(L, "task %s (spawned at %s:%d)", name, task->place, task->line);
+    else lua_pushfstring(L, "task %s", name); /* by a host, or one of our parts */
+    lua_pushliteral(L, " failed and nobody awaited it");
+    lua_concat(L, 2);
     const char *message = lua_tostring(L, -1);
     lua_getiuservalue(L, 2, 1);
     if (task->is.boxed) {

@@ -17,9 +17,13 @@ local EXHAUSTED = {EMFILE = true, ENFILE = true, ENOBUFS = true, ENOMEM = true}
 -- One of a server, which all its handlers share: what a connection costs counts.
 local Leaves = {__metatable = false}
 
-function Leaves:__close()
-   local task = saros.current_task() -- nil where a loop that closes ends it
-   if task then self.server:_left(task) end
+-- Its name is for the report of what has gone wrong, and nobody else pays for one.
+function Leaves:__close(err)
+   local task, server = saros.current_task(), self.server -- no task where a loop that closes ends it
+   if not task then return end
+   local peer = err ~= nil and server.handlers[task] and server.handlers[task]:peer_address()
+   if peer then task:set_name(("connection from %s to %s"):format(peer, server.where)) end
+   server:_left(task)
 end
 
 local function handle(server, stream)

@@ -4,6 +4,7 @@
 local saros = ...
 
 local signal = {open = saros._signal_open}
+saros._signal_open = nil -- errors name a function as the module has it
 
 -- What open raises is the caller's mistake.
 local function opened(ok, source, ...)
