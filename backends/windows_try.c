@@ -248,12 +248,17 @@ int saros_try_pair(saros_os_handle ends[2]) {
     return error;
 }
 
+/* The end that rings is a blocking one. There is room for a byte always; but a send that begins while another thread is
+ * still inside its own, whose byte has been received already, is told by Wine that it would block, and the ring would be
+ * none. A blocking one waits for the other to be out, which is a moment. */
 int saros_waker_open(saros_waker *self) {
     WSADATA         about;
+    u_long          no = 0;
     saros_os_handle ends[2] = {SAROS_NO_HANDLE, SAROS_NO_HANDLE};
     int             error = WSAStartup(MAKEWORD(2, 2), &about); /* gives its error back: there is no last one yet */
     if (error != 0) return saros_error_from_os(error);
     error = saros_try_pair(ends);
+    if (error == 0) ioctlsocket((SOCKET)ends[1], FIONBIO, &no);
     *self = error == 0 ? (saros_waker){ends[0], ends[1]} : (saros_waker){SAROS_NO_HANDLE, SAROS_NO_HANDLE};
     if (error < 0) WSACleanup();
     return error;

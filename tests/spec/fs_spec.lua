@@ -8,7 +8,6 @@ require("support.leaks")(before_each, after_each)
 
 local fs = saros.fs
 local lacking = select(3, fs.stat(".")) == "ENOSYS" and "this build has no libuv"
-   or kit.windows and kit.driver ~= "sim" and "under Wine an answer of libuv's is lost now and then"
 local has_files = not lacking
 saros.drivers() -- as in files_spec
 local watches = has_files and kit.driver ~= "sim"
