@@ -1,12 +1,13 @@
--- download.lua: downloads files over HTTP/1.1, several at once, and one file in several pieces at once.
+-- download.lua: downloads files over HTTP/1.1 and HTTPS, several at once, and one file in several pieces at once.
 --
 -- Run it:   saros examples/download.lua [-o FOLDER] [-n N] [-p N] URL…
 --           -o FOLDER   where the files go (.)
 --           -n N        how many files at a time (4)
 --           -p N        in how many pieces, where the server gives any (1)
 -- Notice:   each piece is a task of its own with a file of its own, opened at its place; what one of them raises ends
---           the others, and the program. The bars are drawn by a task that knows nothing of downloads: it looks at
---           numbers. Nobody here says how to wait for a disk or a socket; `write` and `read_some` do.
+--           the file's other pieces, and not the other files. The bars are drawn by a task that knows nothing of
+--           downloads: it looks at numbers. Nobody here says how to wait for a disk or a socket; `write` and
+--           `read_some` do.
 --
 --    large.iso    [=============>                ]  46 %   92.1 MB  30.7 MB/s
 --    notes.txt    [==============================] 100 %    0.1 MB   0.8 MB/s
@@ -20,9 +21,11 @@ local REDIRECTIONS <const> = 5
 
 -- Asks for a URL from `first` to `last`; the stream at the beginning of the body, the status, the headers.
 local function request(url, first, last, left)
-   local host, path = url:match("^http://([^/?#]+)([^#]*)$")
-   if not host then error(url .. ": http://HOST/PATH expected", 0) end
-   local stream = assert(saros.connect(host:match(":%d+$") and host or host .. ":80"))
+   local scheme, host, path = url:match("^(https?)://([^/?#]+)([^#]*)")
+   if not host then error("http://HOST/PATH expected", 0) end
+   local tls = scheme == "https"
+   local address = host:match(":%d+$") and host or host .. (tls and ":443" or ":80")
+   local stream = assert(saros.connect(address, {tls = tls}))
    assert(stream:write("GET ", path:match("^/") and path or "/" .. path, " HTTP/1.1\r\nHost: ", host,
       ("\r\nRange: bytes=%d-%s\r\nConnection: close\r\n\r\n"):format(first, last or "")))
    local head = assert(stream:read_until("\r\n\r\n"))
@@ -32,9 +35,9 @@ local function request(url, first, last, left)
    stream:close()
    local target = headers.location
    if not (status and status // 100 == 3 and target) or left == 0 then
-      error(("%s: %s"):format(url, head:match("^[^\r\n]*")), 0)
+      error(head:match("^[^\r\n]*"), 0)
    end
-   if target:match("^/") then target = "http://" .. host .. target end
+   if target:match("^/") then target = scheme .. "://" .. host .. target end
    return request(target, first, last, (left or REDIRECTIONS) - 1)
 end
 
@@ -89,7 +92,7 @@ local function download(url, name, most, bar)
          local first, last = i * share, i < count - 1 and (i + 1) * share - 1 or total - 1
          group:spawn(function()
             local rest <close>, is = request(url, first, last)
-            if is ~= 206 then error(url .. ": the server has changed its mind about pieces", 0) end
+            if is ~= 206 then error("the server has changed its mind about pieces", 0) end
             save(bytes(rest, last - first + 1), name, first, bar)
          end)
       end
@@ -112,6 +115,11 @@ local function draw(bars, again)
    if again then io.write(("\27[%dA"):format(#bars)) end
    for _, bar in ipairs(bars) do io.write("\r\27[K", line_of(bar), "\n") end
    io.flush()
+end
+
+-- Of several pieces that failed the first one tells why.
+local function first_of(failure)
+   return tostring(type(failure) == "table" and failure.errors and failure.errors[1] or failure)
 end
 
 -- ---- the program -------------------------------------------------------------------------------------------------
@@ -140,11 +148,18 @@ local function main(...)
       end)
       saros.map(bars, function(bar)
          bar.began = saros.now()
-         download(bar.url, options.o .. "/" .. bar.name, parts, bar)
-         bar.done, bar.total = saros.now(), bar.total or bar.got
+         local ok, failure = saros.pcall(download, bar.url, options.o .. "/" .. bar.name, parts, bar)
+         bar.done = saros.now()
+         if ok then bar.total = bar.total or bar.got else bar.failure = first_of(failure) end
       end, {limit = most})
    end)
    draw(bars, true)
+   local failed = false
+   for _, bar in ipairs(bars) do
+      if bar.failure then io.stderr:write(("download: %s: %s\n"):format(bar.url, bar.failure)) end
+      failed = failed or bar.failure ~= nil
+   end
+   if failed then os.exit(1, true) end
 end
 
 saros.run(main, ...)
