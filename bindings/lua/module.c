@@ -46,6 +46,7 @@ static const struct part {
              {"_owner", NULL},
              {"_connect_name", NULL},
              {"_copy_any", NULL},
+             {"_sendfile_name", NULL},
              {"_options", NULL},
              {"_udp_name", NULL},
              {"sim", open_sim},

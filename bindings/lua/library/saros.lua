@@ -1834,6 +1834,17 @@ function Stream:try_write(...) end
 ---@return string? code
 function Stream:setvbuf(mode, size) end
 
+---Sends a file, or a part of it; without an offset from the file's position, which goes along.
+---@async
+---@param file saros.file|string one of saros.open, or a name
+---@param offset? integer bytes
+---@param count? integer bytes at most
+---@return integer? bytes
+---@return string? message
+---@return string? code
+---@return integer? bytes_sent
+function Stream:sendfile(file, offset, count) end
+
 ---Says that no more will be sent, when its turn has come.
 ---@async
 ---@return saros.stream? self

@@ -63,8 +63,7 @@ void saros_file_pass_on(saros_file *file, const saros_task *task) {
     saros_wake_first(&file->waiters, 0);
 }
 
-/* The task waits no more. What is being read is for the next one; what is being written ends where it is. */
-static void leave(saros_file *file, saros_task *task) {
+void saros_file_leave(saros_file *file, saros_task *task) {
     saros_job *job = &file->fs.job;
     if (file->reader == task) saros_window_give_back(&file->window);
     if (file->user == task && saros_job_is_out(job)) {
@@ -76,13 +75,15 @@ static void leave(saros_file *file, saros_task *task) {
 }
 
 void saros_files_forget(saros_task *task) {
-    for (saros_file *file = task->rt->files; file != NULL; file = file->next)
-        if (file->user == task || file->reader == task) leave(file, task);
+    for (saros_file *file = task->rt->files; file != NULL; file = file->next) {
+        saros_sendings_forget(file, task);
+        if (file->user == task || file->reader == task) saros_file_leave(file, task);
+    }
 }
 
 int saros_file_wait(lua_State *L, saros_file *file, saros_task *task, lua_KContext ctx, lua_KFunction k) {
     if (saros_is_cancelled(task)) { /* while it waited for something else */
-        leave(file, task);
+        saros_file_leave(file, task);
         return saros_raise_cancelled(L, task);
     }
     return saros_job_wait(L, task, &file->fs.job, ctx, k);
@@ -92,7 +93,7 @@ saros_task *saros_file_resumed(lua_State *L, saros_file *file) {
     saros_task *task = saros_resumed_raw(L);
     saros_wait_unlink(&task->wait);
     if (task->op.result == SAROS_ECANCELED && saros_is_cancelled(task)) {
-        leave(file, task);
+        saros_file_leave(file, task);
         saros_raise_cancelled(L, task);
     }
     if (task->op.result >= 0) return task;
@@ -234,6 +235,7 @@ static void begin_close(lua_State *L, int at, saros_file *file) {
     }
     saros_job_hold(job);
     saros_wake_all(&file->waiters, SAROS_ECLOSED);
+    saros_sendings_end(file);
 }
 
 static int closed(lua_State *L, saros_file *file) {

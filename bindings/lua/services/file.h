@@ -38,6 +38,8 @@ struct saros_file {
     saros_task   *reader;  /* who reads, or waits to: there is one */
     saros_waiter *waiters; /* who is to use it next, in order */
 
+    struct saros_sending *sendings; /* those that send it: sendfile.c */
+
     /* What was read: the window, behind it what was read ahead, behind that the rest of the file. */
     saros_window window;
     int64_t      end;   /* offset of what is behind the window */
@@ -86,7 +88,10 @@ void saros_file_prepare(saros_file *file);
  * changed. In a simulated world it is done when this returns. 0, or why there is no service. */
 int  saros_file_start(lua_State *L, saros_file *file, int at, enum saros_doing doing, char *why, size_t size);
 void saros_file_begin(lua_State *L, saros_file *file, int at, enum saros_doing doing); /* the same of an open one */
-/* Reads ahead what the system has in memory, without a job. False: nothing, or this system cannot be asked. */
+/* Reads what the system has in memory, without a job: bytes, or 0 at the end. Less than 0: nothing, or this system cannot
+ * be asked. */
+int64_t saros_file_peek(const saros_file *file, void *place, size_t size, int64_t at);
+/* The same for what is read ahead. False: nothing. */
 bool saros_file_read_at_hand(saros_file *file, size_t size);
 /* As saros_file_begin: writes; the position stands where the data goes. */
 void saros_file_begin_write(lua_State *L, saros_file *file, const char *data, size_t size);
@@ -106,6 +111,8 @@ int saros_file_wait(lua_State *L, saros_file *file, saros_task *task, lua_KConte
 /* First in a continuation, the file is at 1: its task. Raises where that was cancelled, and then it uses the file no more;
  * NULL: the file is closed. */
 saros_task *saros_file_resumed(lua_State *L, saros_file *file);
+/* The task waits no more. What is being read is for the next one; what is being written ends where it is. */
+void saros_file_leave(saros_file *file, saros_task *task);
 /* The task has come to its end with `pushed` results on top. */
 int     saros_file_finish(lua_State *L, saros_file *file, saros_task *task, int pushed, bool at_hand);
 int64_t saros_file_position(const saros_file *file); /* of what is to be read next */
@@ -113,6 +120,18 @@ void    saros_file_drop_read(saros_file *file);      /* what was read ahead; the
 /* It is about to be another process's too, which begins where we stand, and what that moves moves us. */
 void saros_file_share(saros_file *file);
 void saros_file_tell(const saros_file *file); /* the kernel where we stand, if it is shared */
+
+/* ---- file_read.c --------------------------------------------------------------------------------------------------- */
+
+/* What has to be done before the file, which is at 1, can be read where it stands. 0: nothing; or an error; 1: it was
+ * begun. Raises for lack of memory. */
+int saros_file_make_readable(lua_State *L, saros_file *file);
+
+/* ---- sendfile.c ---------------------------------------------------------------------------------------------------- */
+
+typedef struct saros_sending saros_sending;
+void saros_sendings_forget(saros_file *file, const saros_task *task); /* it sends the file no more */
+void saros_sendings_end(saros_file *file);                            /* its close begins */
 
 extern const luaL_Reg saros_file_read_methods[], saros_file_write_methods[];
 

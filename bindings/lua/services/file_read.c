@@ -65,8 +65,7 @@ static int take_ahead(lua_State *L, saros_file *file) {
     return 0;
 }
 
-/* What has to be done before the file can be read where it stands. 0: nothing; or an error; 1: it was begun. */
-static int prepare(lua_State *L, saros_file *file) {
+int saros_file_make_readable(lua_State *L, saros_file *file) {
     int error = file->error;
     file->error = 0;
     if (error < 0) return error;
@@ -90,7 +89,7 @@ static int reading(lua_State *L, saros_file *file, saros_task *task, lua_KContex
     while (pushed == SAROS_NOT_ENOUGH) {
         if (saros_job_is_out(&file->fs.job)) return saros_file_wait(L, file, task, ctx, read_k);
         if (file->at_hand >= MOST_AT_HAND) return give_way(L, file, task, ctx);
-        int error = file->fetched ? take_ahead(L, file) : prepare(L, file);
+        int error = file->fetched ? take_ahead(L, file) : saros_file_make_readable(L, file);
         if (error < 0) {
             saros_window_give_back(&file->window);
             pushed = saros_file_fail(L, file, error, "read");

@@ -125,15 +125,20 @@ static bool after(const saros_libuv *uv, saros_fs_job *self, ssize_t result) {
 /* ---- the loop's thread ------------------------------------------------------------------------------------------ */
 
 /* Linux can be asked for what it has in memory, and for nothing else: that is a copy, and takes no thread. */
-bool saros_file_read_at_hand(saros_file *file, size_t size) {
+int64_t saros_file_peek(const saros_file *file, void *place, size_t size, int64_t at) {
 #ifdef SAROS_HAVE_READ_NOWAIT
-    struct iovec place = {file->ahead, size};
-    file->got = file->seekable ? preadv2(file->fd, &place, 1, file->end, RWF_NOWAIT) : -1;
-    file->fetched = file->got >= 0;
+    struct iovec where = {place, size};
+    return file->seekable ? preadv2(file->fd, &where, 1, at, RWF_NOWAIT) : -1;
 #else
-    (void)size;
+    (void)file, (void)place, (void)size, (void)at;
+    return -1;
 #endif
-    return file->fetched;
+}
+
+bool saros_file_read_at_hand(saros_file *file, size_t size) {
+    int64_t got = saros_file_peek(file, file->ahead, size, file->end);
+    if (got >= 0) file->got = (ssize_t)got;
+    return file->fetched = got >= 0;
 }
 
 void saros_file_free_blocks(saros_file *file) {

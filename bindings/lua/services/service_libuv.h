@@ -13,7 +13,7 @@
     X(loop_init) X(loop_close) X(run) X(walk) X(close) X(is_closing) X(async_init) X(async_send)      \
     X(thread_create) X(thread_join) X(mutex_init) X(mutex_destroy) X(mutex_lock) X(mutex_unlock)      \
     X(cancel) X(getaddrinfo) X(freeaddrinfo) X(getnameinfo) X(os_gethostname)                         \
-    X(poll_init) X(poll_start) /* processes */                                                        \
+    X(poll_init) X(poll_start) /* processes */ X(queue_work)                                                          \
     /* files */                                                                                       \
     X(buf_init) X(fs_req_cleanup) X(fs_open) X(fs_close) X(fs_read) X(fs_write) X(fs_fstat) X(fs_fsync) \
     X(fs_mkstemp) X(fs_stat) X(fs_lstat) X(fs_scandir) X(fs_scandir_next) X(fs_mkdir) X(fs_rmdir)       \

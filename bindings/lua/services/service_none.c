@@ -1,6 +1,7 @@
 /* service_none.c: no services: this build has no libuv. */
 #include "bindings/lua/services/names.h"
 #include "bindings/lua/services/stdio.h"
+#include "bindings/lua/streams/stream.h"
 
 int saros_lookup(lua_State *L, saros_task *task, const char *service, int port, int family) {
     (void)task, (void)service, (void)port, (void)family;
@@ -37,6 +38,28 @@ void saros_open_fs(lua_State *L) {
     lua_setfield(L, -2, "__index");
     lua_setmetatable(L, -2);
     lua_setfield(L, -2, "_fs");
+}
+
+static int method_sendfile(lua_State *L) {
+    saros_check_stream(L);
+    return no_files(L);
+}
+
+const luaL_Reg saros_sendfile_methods[] = {{"sendfile", method_sendfile}, {NULL, NULL}};
+
+int saros_sendfile_run(lua_State *L, saros_stream *stream, saros_task *task) {
+    (void)stream, (void)task;
+    return no_files(L);
+}
+
+bool saros_sendfile_can(const saros_file *file) {
+    (void)file;
+    return false;
+}
+
+int saros_sendfile(lua_State *L, const char *what, int64_t offset, int64_t size) {
+    (void)what, (void)offset, (void)size;
+    return no_files(L);
 }
 
 void saros_files_forget(saros_task *task) { (void)task; }

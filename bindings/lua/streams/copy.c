@@ -260,6 +260,14 @@ static int stream_copy(lua_State *L) {
     luaL_argcheck(L, limit >= 0, LIMIT, "0 bytes or more expected");
     luaL_checkany(L, TO);
     saros_stream *from = saros_test(L, lua, FROM, SAROS_T_STREAM), *to = saros_test(L, lua, TO, SAROS_T_STREAM);
+    if (from == NULL && to != NULL && lua_isuserdata(L, FROM)) {
+        const saros_file *file = saros_test(L, lua, FROM, SAROS_T_FILE);
+        if (file != NULL && saros_sendfile_can(file)) {
+            lua_settop(L, TO);
+            lua_insert(L, FROM); /* the stream comes first there */
+            return saros_sendfile(L, "copy", -1, limit);
+        }
+    }
     if (from == NULL || to == NULL) return copy_any(L);
     saros_task *task = saros_begin(L, "saros.copy");
     if (from->rt == NULL || to->rt == NULL) return refuse(L, SAROS_ECLOSED);

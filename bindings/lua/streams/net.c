@@ -436,6 +436,7 @@ void saros_open_net(lua_State *L) {
     saros_type_extend(L, SAROS_T_STREAM, saros_read_methods);
     saros_type_extend(L, SAROS_T_STREAM, saros_write_methods);
     saros_type_extend(L, SAROS_T_STREAM, saros_tls_methods);
+    saros_type_extend(L, SAROS_T_STREAM, saros_sendfile_methods);
     saros_add(L, functions);
     saros_add(L, saros_given_functions);
     saros_add(L, saros_option_functions);

@@ -60,6 +60,9 @@ size_t        saros_stream_limit(lua_State *L, int arg, const char *name, size_t
 int saros_stream_adopt(lua_State *L, saros_rt *rt, saros_os_handle fd, size_t line_limit, size_t all_limit);
 /* stream->copies. FROM and TO may be of two copies; SENDING: of the one FROM, its op is not a receive of this stream. */
 enum { SAROS_COPIES_FROM = 1, SAROS_COPIES_TO = 2, SAROS_COPIES_SENDING = 4 };
+/* Another of its bits: a thread writes for the task whose turn it is; without that one the turn stays nobody's until that
+ * has ended. */
+enum { SAROS_LENT_OUT = 8 };
 
 /* Reads an address argument: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises on what can
  * never be an address. 0, or the error of a name that leads nowhere: SAROS_ENOSYS, it is to be looked up. */
@@ -93,6 +96,16 @@ static inline size_t saros_stream_taken(const saros_stream *stream) {
 void saros_stream_abandon(saros_stream *stream); /* closes it at once, and nobody is told */
 void saros_stream_pass_on(saros_stream     *stream,
                           const saros_task *task); /* the task does not write any more: the next */
+void saros_stream_lent_back(saros_stream *stream); /* the thread does not write any more */
+/* Takes the turn to write, sends what was kept, and goes on in saros_sendfile_run with the stack as it is. The last thing
+ * that an awaiting function does. */
+int saros_stream_take_turn(lua_State *L, saros_stream *stream, const char *what);
+/* services/sendfile.c. The stream is at 1, what is to be sent at 2, and the turn is the task's. */
+int  saros_sendfile_run(lua_State *L, saros_stream *stream, saros_task *task);
+bool saros_sendfile_can(const saros_file *file); /* it can be read, anywhere in it */
+/* Sends the file, which is at 2, on the stream at 1, from its own position where the offset is below 0; ends as sendfile
+ * does. In tail position. */
+int saros_sendfile(lua_State *L, const char *what, int64_t offset, int64_t size);
 /* Something has come, or the end, or an error: what a receive was told. */
 void saros_stream_arrive(saros_stream *stream, int64_t result);
 /* Before the scratch buffer is anybody else's: what is left of it is copied; an empty buffer is given back. False: no
@@ -103,6 +116,6 @@ void saros_stream_receive(saros_stream *stream, saros_task *task);
 /* Before a new call reads: what the last one has left in a bad way. */
 void                  saros_stream_begin_reading(saros_stream *stream);
 extern const luaL_Reg saros_read_methods[], saros_write_methods[], saros_given_functions[], saros_tls_context_methods[],
-    saros_tls_methods[], saros_option_functions[], saros_any_methods[], saros_any_meta[];
+    saros_tls_methods[], saros_sendfile_methods[], saros_option_functions[], saros_any_methods[], saros_any_meta[];
 
 #endif

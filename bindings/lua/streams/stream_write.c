@@ -11,20 +11,29 @@
 #include "bindings/lua/streams/parts.h"
 
 /* Whoever has the turn: first what was kept is sent, then … */
-enum what { WRITE, SHUTDOWN, FLUSH };
+enum what { WRITE, SHUTDOWN, FLUSH, SENDFILE };
 enum { HIGH = 64 * 1024 /* bytes that try_write keeps at most, once it keeps any */, LONGEST_BUFFER = 1 << 30 };
+
+/* Whose turn it is while a thread still writes for a coroutine that was closed. */
+static saros_task nobody;
 
 /* The stream is the next writer's, if there is one. */
 void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
     if (stream->writer != task) return;
-    stream->writer = NULL;
+    stream->writer = stream->copies & SAROS_LENT_OUT ? &nobody : NULL;
     stream->copies &= (uint8_t)~SAROS_COPIES_TO;
+    if (stream->writer != NULL) return;
     if (stream->output != NULL && stream->output->flies) /* the op of a coroutine that was closed has ended now */
         saros_stream_kept_told(stream, task->op.result);
     saros_waiter *next = stream->writers;
     if (next == NULL) return;
     stream->writer = saros_waiter_task(next);
     saros_wake_first(&stream->writers, 0);
+}
+
+void saros_stream_lent_back(saros_stream *stream) {
+    stream->copies &= (uint8_t)~SAROS_LENT_OUT;
+    saros_stream_pass_on(stream, &nobody);
 }
 
 static int fail_write(lua_State *L, saros_stream *stream, saros_task *task, int code, size_t sent) {
@@ -40,7 +49,7 @@ static int fail_write(lua_State *L, saros_stream *stream, saros_task *task, int 
 
 static int fail(lua_State *L, saros_stream *stream, saros_task *task, enum what what, int code) {
     fail_write(L, stream, task, code, 0);
-    if (what == WRITE) return 4;
+    if (what == WRITE || what == SENDFILE) return 4;
     lua_pop(L, 1); /* how many bytes */
     return 3;
 }
@@ -196,6 +205,7 @@ static int after_kept(lua_State *L, saros_stream *stream, saros_task *task, enum
     switch (what) {
     case WRITE: return send_rest(L, stream, task, 0);
     case SHUTDOWN: return shut(L, stream, task);
+    case SENDFILE: return saros_sendfile_run(L, stream, task);
     default: return done(L, stream, task);
     }
 }
@@ -241,7 +251,7 @@ static int begin(lua_State *L, saros_stream *stream, enum what what, const char 
     saros_task *task = saros_begin(L, name);
     if (stream->rt == NULL) {
         saros_closed(L);
-        if (what != WRITE) return 3;
+        if (what != WRITE && what != SENDFILE) return 3;
         lua_pushinteger(L, 0);
         return 4;
     }
@@ -252,6 +262,10 @@ static int begin(lua_State *L, saros_stream *stream, enum what what, const char 
     }
     stream->writer = task;
     return go(L, stream, task, what);
+}
+
+int saros_stream_take_turn(lua_State *L, saros_stream *stream, const char *what) {
+    return begin(L, stream, SENDFILE, what);
 }
 
 /* Only the plain socket takes pieces. */
