@@ -9,7 +9,18 @@ local dns = {}
 local UNKNOWN <const> = "host or service not provided, or not known"
 local NO_SERVICE <const> = "service not supported for socket type"
 
+local WRONG_FAMILY <const> = "Address family for hostname not supported"
+
 local function is_number(host) return host:match("^%d+%.%d+%.%d+%.%d+$") or host:find(":", 1, true) end
+
+-- The number of an address as the system has it, of one family or "unspec"; nil, error where it is none.
+function dns.numeric(host, family)
+   local six, text = host:find(":", 1, true) ~= nil, "Name or service not known"
+   local list = is_number(host) and not host:find("\0", 1, true) and saros.resolve(host, 0)
+   if not list then return nil, text end
+   if family == (six and "inet" or "inet6") then return nil, WRONG_FAMILY end
+   return list[1].host
+end
 
 -- The addresses of a host and a port or service, of one family or "unspec", as saros.resolve gives them; or nil, error.
 function dns.addresses(host, port, family)
@@ -20,8 +31,8 @@ function dns.addresses(host, port, family)
    local list, message, code = saros.resolve(host, number or port, options)
    if list then return list end
    if not number and (code == "ENOSYS" or is_number(host)) then return nil, NO_SERVICE end
-   if code == "ENAME" and is_number(host) then
-      return nil, "Address family for hostname not supported"
+   if code == "ENAME" and is_number(host) and select(2, dns.numeric(host, family)) == WRONG_FAMILY then
+      return nil, WRONG_FAMILY
    end
    return nil, base.text(message, code)
 end

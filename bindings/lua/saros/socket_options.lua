@@ -9,7 +9,7 @@ local base = saros._socket_base
 
 -- Types of values: nothing, or what is wrong, as bad_type or bad tell it.
 local function boolean(value) return type(value) ~= "boolean" and "boolean" end
-local function integer(value) return not tonumber(value) and "number" end
+local function integer() return nil end -- what is no number is 0, as LuaSocket has it
 local function device(value) return type(value) ~= "string" and "string" end
 
 local function linger(value)
@@ -42,7 +42,9 @@ local function member(method)
    return function(self, value)
       local through = value.interface ~= "*" and value.interface or nil
       local open = base.open_datagrams(self)
-      return open and open[method](open, value.multiaddr, through)
+      if not open then return nil end
+      local ok, done = saros.pcall(open[method], open, value.multiaddr, through) -- raises on what is no group
+      return ok and done
    end
 end
 
@@ -70,7 +72,8 @@ local WRITE_ONLY = {
 local function to_number(check, value)
    if check == boolean then return value and 1 or 0 end
    if check == linger then return value.on and math.max(math.tointeger(value.timeout) or 0, 0) or -1 end
-   return math.tointeger(tonumber(value)) or 0
+   local number = tonumber(value) or 0
+   return math.tointeger(number < 0 and math.ceil(number) or math.floor(number)) or 0
 end
 
 local function from_number(check, number)

@@ -58,7 +58,8 @@ return function(kind, places)
          local failed = await_client(self, base.begin(self))
          if failed then return nil, failed end
       end
-      return base.new(class.client, {stream = table.remove(self.accepted, 1), family = self.family, options = {}})
+      local options = {reuseaddr = self.options.reuseaddr} -- the others the system passes on
+      return base.new(class.client, {stream = table.remove(self.accepted, 1), family = self.family, options = options})
    end
 
    local function connect_later(self, at)

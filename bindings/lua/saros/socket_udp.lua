@@ -126,12 +126,14 @@ function udp.sendto(self, data, host, port)
    base.check(self, "sendto", class.unconnected)
    data, host = base.string(data, 1, "sendto"), base.string(host, 2, "sendto")
    port = number_of(base.string(port, 3, "sendto"))
-   local inet6 = host:find(":", 1, true) ~= nil
-   if not (port and (inet6 or host:match("^%d+%.%d+%.%d+%.%d+$"))) then return nil, "Name or service not known" end
+   if not port then return nil, "Name or service not known" end
+   local to, failed = dns.numeric(host, self.family)
+   if not to then return nil, failed end
    if self.closed then return nil, "refused" end
-   local socket, failed = open(self, self.family == "unspec" and (inet6 and "inet6" or "inet") or nil)
+   local socket
+   socket, failed = open(self, self.family == "unspec" and (host:find(":", 1, true) and "inet6" or "inet") or nil)
    if not socket then return nil, failed end
-   return send(self, data, {host = host, port = port})
+   return send(self, data, {host = to, port = port})
 end
 
 -- Waits for a datagram, or an error that one has left behind, and keeps it.
