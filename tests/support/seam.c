@@ -49,6 +49,11 @@ ssize_t send(int fd, const void *data, size_t size, int flags) {
     return syscall(SYS_sendto, fd, data, at_most(SEAM_SEND, size), flags, NULL, 0);
 }
 
+int close(int fd) {
+    int result = (int)syscall(SYS_close, fd);
+    return fails(SEAM_CLOSE) ? -1 : result;
+}
+
 int accept4(int fd, struct sockaddr *restrict name, socklen_t *restrict length, int flags) {
     if (fails(SEAM_ACCEPT)) return -1;
     seam[SEAM_ACCEPT].flags = flags;

@@ -13,6 +13,7 @@ enum seam_call {
     SEAM_ACCEPT,
     SEAM_CONNECT,
     SEAM_SOCKET,
+    SEAM_CLOSE, /* the descriptor is gone all the same, as with Linux */
     SEAM_EVENTFD,
     SEAM_EPOLL_CREATE,
     SEAM_EPOLL_CTL,

@@ -175,6 +175,23 @@ static void bytes_one_by_one_arrive_whole_and_in_order(void **state) {
     pair_close(w, &p);
 }
 
+/* Who tries again may close a descriptor that another thread has opened meanwhile. */
+static void a_close_that_fails_is_not_tried_again(void **state) {
+    static const int errors[] = {EINTR, EIO};
+    world           *w = *state;
+    for (int i = 0; i < 2; i++) {
+        pair p;
+        pair_open(w, &p, SAROS_INET);
+        size_t calls = seam[SEAM_CLOSE].calls;
+        seam_fail(SEAM_CLOSE, errors[i], 1);
+        assert_result(perform(w, SAROS_OP_CLOSE, &p.client, NULL, 0), 0);
+        assert_int_equal(seam[SEAM_CLOSE].calls, calls + 1);
+        assert_int_equal(p.client.state, SAROS_HANDLE_EMPTY);
+        assert_int_equal(perform(w, SAROS_OP_RECV, &p.server, buffer, 1), 0);
+        pair_close(w, &p);
+    }
+}
+
 static void an_error_of_the_call_is_the_result_of_the_op(void **state) {
     static const int errors[] = {ECONNRESET, ETIMEDOUT, EHOSTUNREACH, EIO, EBADF};
     world           *w = *state;
@@ -298,6 +315,7 @@ int main(void) {
         FAULT_TEST(running_out_of_descriptors_is_told_and_passes),
         FAULT_TEST(a_connect_that_is_interrupted_goes_on),
         FAULT_TEST(bytes_one_by_one_arrive_whole_and_in_order),
+        FAULT_TEST(a_close_that_fails_is_not_tried_again),
         FAULT_TEST(an_error_of_the_call_is_the_result_of_the_op),
         FAULT_TEST(what_the_kernel_will_not_watch_is_told),
         FAULT_TEST(an_old_kernel_without_fine_time_outs_is_neither_early_nor_busy),
