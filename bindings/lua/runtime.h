@@ -101,6 +101,7 @@ struct saros_lua {
     uint32_t              opened;                /* loops so far */
     uint64_t              scopes;                /* opened so far */
     unsigned              threads;               /* started so far; for names */
+    struct saros_thread  *thread;                /* of ours, on which this state lives; NULL: it is another's */
     const char           *last_place;            /* spawn.c: the name of the chunk that spawned last */
     uint32_t              places;                /* how many such names are kept */
     saros_manners         manners;               /* of loops that ask for nothing else */

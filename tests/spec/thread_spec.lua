@@ -107,6 +107,113 @@ describe("saros.thread", function()
       assert.are.equal("enough", (rx:receive()))
    end)
 
+   -- What never comes back to its loop. It makes tables: the thread sanitizer lets signals through in calls of the C library only.
+   local ENDLESS <const> = {
+      function(begun) begun:send(true) while true do local _ = {} end end,
+      function(begun)
+         begun:send(true)
+         while true do pcall(function() while true do local _ = {} end end) end
+      end,
+      function(begun)
+         local saros = require "saros"
+         begun:send(true)
+         while true do saros.pcall(function() while true do local _ = {} end end) end
+      end,
+      function(begun)
+         begun:send(true)
+         while true do coroutine.resume(coroutine.create(function() while true do local _ = {} end end)) end
+      end,
+      function(begun)
+         local next_one = coroutine.wrap(function()
+            while true do
+               for _ = 1, 10000 do local _ = {} end
+               coroutine.yield()
+            end
+         end)
+         begun:send(true)
+         while true do next_one() end
+      end,
+      function(begun)
+         local saros = require "saros"
+         saros.spawn(function()
+            begun:send(true)
+            while true do local _ = {} end
+         end)
+         saros.sleep(100)
+      end,
+      function(begun)
+         require("saros").run(function()
+            begun:send(true)
+            while true do local _ = {} end
+         end)
+      end,
+   }
+
+   it_runs("is ended a second after it was cancelled where it computes and never awaits", function()
+      if kit.windows then kit.skip("a thread cannot be interrupted here") end
+      local threads = {}
+      for i, fn in ipairs(ENDLESS) do
+         local begun, did_begin = saros.thread_channel(1)
+         threads[i] = saros.thread(fn, begun)
+         assert.is_true(did_begin:receive())
+      end
+      for _, thread in ipairs(threads) do thread:cancel("enough") end
+      for i, thread in ipairs(threads) do
+         assert.matches("was cancelled: enough", kit.text_of(thread.await, thread), "case " .. i)
+      end
+   end)
+
+   it_runs("computes on inside a shield, and closes its variables, before it is ended so", function()
+      if kit.windows then kit.skip("a thread cannot be interrupted here") end
+      local begun, did_begin = saros.thread_channel(1)
+      local tx, rx = saros.thread_channel(3)
+      local thread = saros.thread(function(begun, tx)
+         local saros = require "saros"
+         local _ <close> = setmetatable({}, {__close = function() tx:try_send("closed") end})
+         saros.shield(function()
+            begun:send(true)
+            local stop = os.clock() + 1.5
+            repeat local _ = {} until os.clock() > stop
+            tx:send("computed")
+         end)
+         while true do local _ = {} end
+      end, begun, tx)
+      did_begin:receive()
+      thread:cancel()
+      assert.is_false((saros.pcall(thread.await, thread)))
+      assert.are.same({"computed", "closed"}, {rx:receive(), rx:receive()})
+   end)
+
+   it_runs("is joined when its loop ends though it never awaits", function()
+      if kit.windows then kit.skip("a thread cannot be interrupted here") end
+      local loop <close> = saros.loop({driver = kit.driver})
+      loop:run(function()
+         local begun, did_begin = saros.thread_channel(1)
+         saros.thread(function(begun)
+            begun:send(true)
+            while true do local _ = {} end
+         end, begun)
+         did_begin:receive()
+      end)
+      assert.is_true(loop:close())
+   end)
+
+   it_runs("begins processes that signals reach, by os.execute and io.popen", function()
+      if kit.lacks("shell") then kit.skip(kit.lacks("shell")) end
+      local function begin()
+         local line <const> = "kill -TERM $$; exit 3"
+         local ok, how, number = os.execute(line)
+         return ok, how, number, io.popen(line):close()
+      end
+      local expected = {n = 6, nil, "signal", 15, nil, "signal", 15}
+      assert.are.same(expected, table.pack(there(begin)))
+      assert.are.same(expected, table.pack(there(function(code)
+         local saros = require "saros"
+         return saros.thread(load(code, "=begin", "b")):await()
+      end, string.dump(begin))))
+      kit.raises("string expected", there, function() io.popen({}) end)
+   end)
+
    it_runs("is cancelled before it has begun, or while it begins", function()
       for turns = 0, 3 do
          local thread = saros.thread(function() require("saros").sleep(1000) end)

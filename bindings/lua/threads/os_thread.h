@@ -1,6 +1,8 @@
-/* os_thread.h: the little that Saros asks of the system's threads: one begins, somebody waits for its end, and a lock.
+/* os_thread.h: the little that Saros asks of the system's threads: one begins, is interrupted, somebody waits for its end, and a
+ * lock.
  *
- * Promises: a thread begins with room for a Lua state on its stack, and gets no signal that is meant for the process. */
+ * Promises: a thread begins with room for a Lua state on its stack, and gets no signal that is meant for the process; the
+ * processes that it begins are as open for signals as those of its maker. */
 #ifndef SAROS_OS_THREAD_H
 #define SAROS_OS_THREAD_H
 
@@ -12,7 +14,9 @@ typedef struct saros_mutex {
 } saros_mutex;
 typedef struct saros_os_thread {
     void *words[2];
+    void *outside[16]; /* which signals are blocked where its line of threads began */
     void (*body)(void *p);
+    void (*interrupted)(void *p); /* as a signal handler; see below */
     void *p;
 } saros_os_thread;
 
@@ -23,7 +27,13 @@ void saros_mutex_destroy(saros_mutex *mutex);
 void saros_mutex_lock(saros_mutex *mutex);
 void saros_mutex_unlock(saros_mutex *mutex);
 
-int  saros_os_thread_start(saros_os_thread *thread, void (*body)(void *p), void *p); /* 0 or SAROS_E… */
-void saros_os_thread_join(saros_os_thread *thread);                                  /* once for each that has begun */
+/* Body, interrupted and p are set; maker: whose thread this is, NULL: none of ours. 0 or SAROS_E… */
+int  saros_os_thread_start(saros_os_thread *thread, const saros_os_thread *maker);
+void saros_os_thread_join(saros_os_thread *thread); /* once for each that has begun */
+/* Has `interrupted` called on that thread, soon, in the midst of what it does; no effect where this system has no signal
+ * for that. Any thread, before it is joined. */
+void saros_os_thread_interrupt(saros_os_thread *thread);
+/* On the thread itself: while it begins a process by other means than ours, which inherits what signals are blocked. */
+void saros_os_thread_outside(const saros_os_thread *thread, bool is);
 
 #endif

@@ -26,9 +26,8 @@ static unsigned __stdcall begin(void *p) {
 }
 
 /* CreateThread would leave the C library's own part of the thread unmade. */
-int saros_os_thread_start(saros_os_thread *thread, void (*body)(void *p), void *p) {
-    thread->body = body;
-    thread->p = p;
+int saros_os_thread_start(saros_os_thread *thread, const saros_os_thread *maker) {
+    (void)maker;
     uintptr_t handle = _beginthreadex(NULL, SAROS_THREAD_STACK, begin, thread, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
     if (handle == 0) return errno == EAGAIN ? SAROS_EAGAIN : SAROS_ENOMEM;
     thread->words[0] = (void *)handle;
@@ -39,3 +38,7 @@ void saros_os_thread_join(saros_os_thread *thread) {
     WaitForSingleObject(thread->words[0], INFINITE);
     CloseHandle(thread->words[0]);
 }
+
+/* There are no signals. */
+void saros_os_thread_interrupt(saros_os_thread *thread) { (void)thread; }
+void saros_os_thread_outside(const saros_os_thread *thread, bool is) { (void)thread, (void)is; }

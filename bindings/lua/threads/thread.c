@@ -7,7 +7,7 @@
  *
  * Owns the record of the thread: a userdata on that task's stack, closed in whatever way the task ends, which joins the
  * thread. Promises: no thread outlives the loop that has started it; cancelling passes the cancellation on, once, and then
- * waits, for a thread cannot be ended from outside. */
+ * waits: a thread ends by itself, or where it computes on and on (busy.c), and what blocks in C is waited for. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -100,12 +100,14 @@ static void ended_told(saros_loop *loop, saros_op *op, int64_t result) {
 /* Tells the main task over there that it is cancelled; the first time. */
 static void cancel(saros_thread *t, const char *reason) {
     saros_mutex_lock(&t->lock);
-    if (!t->cancelled) {
+    bool first = !t->cancelled;
+    if (first) {
         t->cancelled = true;
         snprintf(t->reason, sizeof t->reason, "%s", reason != NULL ? reason : "");
         if (t->loop != NULL) saros_post(t->loop, &t->cancel, 0);
     }
     saros_mutex_unlock(&t->lock);
+    if (first && t->started) saros_os_thread_interrupt(&t->os); /* perhaps it never comes back to its loop */
 }
 
 /* Whoever waited for it is gone: the loop closes, or the state. */
@@ -167,7 +169,10 @@ static int start(saros_thread *t) {
     saros_expect(t->parent, &t->ended);
     saros_expect(t->parent, &t->news);
     saros_hold(t->parent);
-    int error = saros_os_thread_start(&t->os, saros_thread_body, t);
+    t->os.body = saros_thread_body;
+    t->os.interrupted = saros_thread_interrupted;
+    t->os.p = t;
+    int error = saros_os_thread_start(&t->os, t->rt->lua->thread != NULL ? &t->rt->lua->thread->os : NULL);
     t->started = error == 0;
     if (t->started) return 0;
     saros_abandon(t->parent, &t->ended);

@@ -91,7 +91,8 @@ static int main_body(lua_State *L) {
 static void cancel_told(saros_loop *loop, saros_op *op, int64_t result) {
     saros_thread *t = (saros_thread *)(void *)((char *)op - offsetof(saros_thread, cancel));
     (void)loop, (void)result;
-    saros_rt_interrupt(t->child, t->reason[0] != 0 ? t->reason : NULL);
+    saros_thread_cancelled(t);
+    saros_thread_watch(t);
 }
 
 /* From here on its main task can be cancelled by the other side. False: it was already. */
@@ -132,18 +133,39 @@ static void load_function(lua_State *L, int code, bool is_function) {
     if (status != LUA_OK) lua_error(L);
 }
 
+/* In place of os.execute and io.popen, whose processes would otherwise be deaf to signals as this thread is. */
+static int begin_process(lua_State *L) {
+    const saros_thread *t = ((saros_lua *)lua_touserdata(L, lua_upvalueindex(1)))->thread;
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    saros_os_thread_outside(&t->os, true);
+    int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    saros_os_thread_outside(&t->os, false);
+    return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
+static void open_libraries(lua_State *L, saros_thread *t) {
+    luaL_openlibs(L);
+    luaL_requiref(L, "saros", luaopen_saros, 0);
+    lua_getfield(L, -1, "thread"); /* knows channels from here on */
+    saros_lua *lua = saros_state_slow(L);
+    lua->thread = t;
+    lua_getglobal(L, LUA_OSLIBNAME);
+    saros_wrap(L, "execute", begin_process, lua);
+    lua_getglobal(L, LUA_IOLIBNAME);
+    saros_wrap(L, "popen", begin_process, lua);
+    lua_pop(L, 3);
+    saros_install(L, lua);
+}
+
 enum { AT_THREAD = 1, AT_MODULE, AT_CODE, AT_IS_FUNCTION, AT_PATH, AT_ARGUMENTS = AT_PATH + 3 };
 
 /* protected: light userdata: the thread */
 static int thread_main(lua_State *L) {
     saros_thread *t = lua_touserdata(L, AT_THREAD);
     luaL_checkversion(L);
-    luaL_openlibs(L);
-    luaL_requiref(L, "saros", luaopen_saros, 0);
-    lua_getfield(L, AT_MODULE, "thread"); /* knows channels from here on */
-    lua_pop(L, 1);
+    open_libraries(L, t);
     saros_lua *lua = saros_state_slow(L);
-    saros_install(L, lua);
     saros_unpack(L, t->job);
     take_surroundings(L, AT_PATH);
     t->config.report = note;
@@ -152,6 +174,7 @@ static int thread_main(lua_State *L) {
     lua->config = &t->config;
     lua->manners = t->manners;
     t->child = saros_rt_new(L, lua, NULL, NULL);
+    atomic_store(&t->open, t->child);
     lua_insert(L, AT_ARGUMENTS);
     int nargs = lua_gettop(L) - AT_ARGUMENTS;
     load_function(L, AT_CODE, lua_toboolean(L, AT_IS_FUNCTION));
@@ -169,6 +192,7 @@ static int thread_main(lua_State *L) {
     }
     withdraw(t);
     saros_rt_shutdown(L, t->child);
+    atomic_store(&t->open, NULL);
     saros_rt_close(L, t->child);
     t->reported = t->child->reported;
     return 0;
@@ -182,6 +206,7 @@ void saros_thread_body(void *p) {
         lua_pushcfunction(L, thread_main);
         lua_pushlightuserdata(L, t);
         if (lua_pcall(L, 1, 0, 0) != LUA_OK && t->fate == SAROS_PENDING) fail(L, t);
+        atomic_store(&t->open, NULL);
         lua_close(L);
     }
     saros_post(t->parent, &t->ended, 0); /* the last thing: it may be joined, and gone, at once */

@@ -3,9 +3,12 @@
  * message.c         Lua values become a message, and values again in another state
  * thread_channel.c  the ends of channels between threads
  * thread.c          saros.thread: the side that has started one, and waits for it
- * thread_child.c    the other side: a new state, its loop, and the function that runs there */
+ * thread_child.c    the other side: a new state, its loop, and the function that runs there
+ * busy.c            a thread that was cancelled and does not come back to its loop */
 #ifndef SAROS_THREADS_H
 #define SAROS_THREADS_H
+
+#include <stdatomic.h>
 
 #include "bindings/lua/tasks/task.h"
 #include "bindings/lua/threads/os_thread.h"
@@ -62,6 +65,11 @@ typedef struct saros_thread { /* SAROS_T_THREAD */
     saros_message *outcome;
     size_t         reported;
     saros_rt      *child;
+    /* Of its own thread, and of the handler that interrupts it there: */
+    _Atomic(saros_rt *) open;   /* child, while it may be looked into */
+    saros_time          turn;   /* of its loop: … */
+    saros_time          since;  /* … when it was first found busy in it, or was ended for that last, … */
+    unsigned            forced; /* … and how often that was */
     /* Under the lock. */
     saros_mutex lock;
     saros_loop *loop;   /* of its main task, while that runs */
@@ -72,6 +80,12 @@ typedef struct saros_thread { /* SAROS_T_THREAD */
 } saros_thread;
 
 void saros_thread_body(void *p);                         /* what runs on it; p: the saros_thread */
+void saros_thread_interrupted(void *p);                  /* on it, as a signal handler: it is cancelled */
 void saros_push_crossing_error(lua_State *L, int index); /* its text, its traceback or nil, its code or nil */
+
+/* ---- busy.c: on the thread -------------------------------------------------------------------------------------- */
+
+void saros_thread_cancelled(saros_thread *t); /* tells its main task, the first time */
+void saros_thread_watch(saros_thread *t);     /* it was cancelled: whatever computes on and on from now on is ended */
 
 #endif
