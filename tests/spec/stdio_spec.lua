@@ -29,6 +29,20 @@ local function shell(line, code)
    return text
 end
 
+-- What a host with this code prints whose standard input is a pipe; by the system's own shell. feed is given the pipe, and a
+-- function that waits until the host has written something.
+local function piped(code, feed)
+   local script, _ <close> = kit.temporary('local saros = require "saros" ' .. code)
+   local out, _ <close> = kit.temporary()
+   local program = kit.windows and kit.host:gsub("/", "\\") or kit.host
+   local line = ('"%s" --driver %s "%s" >"%s"'):format(program, kit.driver, script, out)
+   local pipe = assert(io.popen(kit.windows and '"' .. line .. '"' or line, kit.windows and "wb" or "w"))
+   pipe:setvbuf("no")
+   feed(pipe, function(text) kit.wait_until(function() return kit.slurp(out):find(text, 1, true) end) end)
+   pipe:close()
+   return (kit.slurp(out):gsub("\r\n", "\n"))
+end
+
 local COPY <const> = [[for line in saros.stdin:lines("L") do saros.stdout:write(line) end]]
 
 describe("saros.stdin", function()
@@ -138,6 +152,61 @@ describe("saros.stdin", function()
          print((select(3, saros.stdin:read())))
          saros.stdout:close()
          print("still there")]], {stdin = "pipe"}))
+   end)
+end)
+
+describe("saros.stdin from a pipe", function()
+   local it_reads = kit.needs("sockets", it, pending)
+
+   it_reads("is read in all forms, while others go on", function()
+      assert.are.equal("tick\nnil\nline\t42\tab\t--\nx\tyz\tnil\n", piped([[
+         local ticks = saros.spawn(function() for i = 1, 3 do saros.sleep(0.001) end saros.stdout:write("tick\n") end)
+         local read <const> = saros.stdin.read
+         local task = saros.spawn(read, saros.stdin)
+         ticks:await()
+         task:cancel()
+         saros.pcall(task.await, task)
+         saros.stdout:write("nil\n")
+         print(saros.stdin:read(), saros.stdin:read("n"), saros.stdin:read_exactly(2), saros.stdin:read_until("--"))
+         saros.stdout:write("")
+         print(saros.stdin:read_some(1), saros.stdin:read("a"), saros.stdin:read())]], function(pipe, await)
+         await("nil")
+         pipe:write("line\n42ab--")
+         await("42")
+         pipe:write("xyz")
+      end))
+   end)
+
+   it_reads("is passed on whole", function()
+      local lines = {}
+      for i = 1, 20000 do lines[i] = ("%d %s\n"):format(i, ("z"):rep(i % 50)) end
+      local content = table.concat(lines)
+      assert.is_true(content == piped(COPY, function(pipe) pipe:write(content) end))
+   end)
+
+   it_reads("keeps what a read that was cancelled, closed or of another loop would have got, and does not hold up the end", function()
+      assert.are.equal("EBUSY\nnil\nECLOSED\nECLOSED\nthe line\nends\n", piped([[
+         local stdin = saros.stdin
+         local task = saros.spawn(stdin.read, stdin)
+         saros.sleep(0)
+         print((select(3, stdin:read())))
+         local loop = saros.loop()
+         loop:run(function() print((saros.timeout(0.01, saros.stdin.read, saros.stdin))) end)
+         loop:close()
+         saros.stdout:write("")
+         stdin:close()
+         print((select(3, task:await())))
+         print((select(3, stdin:read())))
+         saros.loop():run(function()
+            print(saros.stdin:read())
+            saros.spawn(saros.stdin.read, saros.stdin)
+            saros.sleep(0)
+            saros.stdout:write("ends\n")
+         end)]], function(pipe, await)
+         await("nil")
+         pipe:write("the line\n")
+         await("ends")
+      end))
    end)
 end)
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "bindings/lua/services/stdio.h"
-#include "core/saros.h"
+#include "bindings/lua/streams/stream.h"
 
 enum { LITTLE = 256 /* bytes for which a terminal has room, where poll says that it has any */ };
 #ifdef MSG_NOSIGNAL
@@ -72,6 +72,17 @@ static int64_t write_quietly(int fd, const void *data, size_t size) {
 }
 
 const bool saros_stdio_waits = true;
+
+void saros_stdio_wait(saros_asker *asker, saros_stream *stream, saros_task *task) {
+    (void)asker;
+    task->op.kind = SAROS_OP_POLL;
+    task->op.handle = &stream->handle;
+    task->op.buffer = NULL;
+    task->op.size = SAROS_READABLE;
+    saros_submit(task->rt->loop, &task->op);
+}
+
+void saros_stdio_forget(saros_asker *asker, saros_loop *loop) { (void)asker, (void)loop; } /* it ends with the handle */
 
 int64_t saros_stdio_write(int fd, const void *data, size_t size, bool waits) {
     struct stat about;

@@ -1,8 +1,8 @@
 /* stdio.c: saros.stdin, saros.stdout, saros.stderr: streams on descriptors that are not ours.
  *
  * Whether a descriptor blocks is a property that all share who have inherited it: the shell, other processes, print and
- * io.write of this one. So it is never changed here: the loop waits until it is ready (POLL on a borrowed handle), and then
- * reads once, or writes no more than surely finds room. Owns the streams, one of each for a loop, from their first use to
+ * io.write of this one. So it is never changed here: the loop waits until it is ready (POLL on a borrowed handle; on Windows a
+ * thread reads), and then reads once, or writes no more than surely finds room. Owns the streams, one of each for a loop, from their first use to
  * its end; closing one does not close the descriptor. Promises: a read that is cancelled has taken nothing; what C's stdio
  * still has goes out before what is written here; a loop ends whatever is waited for.
  *
@@ -19,6 +19,7 @@ typedef struct stdio {
     saros_layer   layer; /* first */
     saros_stream *stream;
     int           fd, error; /* error: nobody can wait for it */
+    saros_asker   asker;     /* the reader's */
     saros_op      poll;      /* of the writer: */
     saros_task   *sender;
     const void   *data;
@@ -31,17 +32,13 @@ static stdio *of(const saros_stream *stream) { return (stdio *)(void *)stream->l
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 static void receive(saros_stream *stream, saros_task *task) {
-    const stdio *self = of(stream);
+    stdio *self = of(stream);
     if (self->error < 0) {
         saros_expect(task->rt->loop, &task->op);
         saros_complete(task->rt->loop, &task->op, self->error);
         return;
     }
-    task->op.kind = SAROS_OP_POLL;
-    task->op.handle = &stream->handle;
-    task->op.buffer = NULL;
-    task->op.size = SAROS_READABLE;
-    saros_submit(task->rt->loop, &task->op);
+    saros_stdio_wait(&self->asker, stream, task);
 }
 
 /* Where somebody else was quicker the stream asks again. */
@@ -108,14 +105,17 @@ static const char *why(const saros_stream *stream, int code) {
 
 /* The reader's POLL ends with the handle. */
 static void closing(saros_stream *stream) {
-    const stdio *self = of(stream);
-    saros_task  *task = stream->writer;
+    stdio      *self = of(stream);
+    saros_task *task = stream->writer;
+    saros_stdio_forget(&self->asker, stream->rt->loop);
     if (task != NULL && task == self->sender && task->op.state == SAROS_FLYING)
         saros_complete(task->rt->loop, &task->op, SAROS_ECLOSED);
 }
 
 static void free_layer(saros_layer *layer, saros_loop *loop) {
-    saros_abandon(loop, &((stdio *)(void *)layer)->poll);
+    stdio *self = (stdio *)(void *)layer;
+    saros_stdio_forget(&self->asker, loop);
+    saros_abandon(loop, &self->poll);
     saros_realloc(loop, layer, sizeof(stdio), 0);
 }
 
@@ -141,7 +141,8 @@ static void make(lua_State *L, saros_rt *rt, int fd) {
     saros_op op = {.kind = SAROS_OP_BORROW, .handle = &stream->handle, .size = (size_t)fd};
     saros_submit_now(rt->loop, &op); /* no driver has to wait for this */
     self->error = op.result < 0 ? (int)op.result : 0;
-    if (!saros_stdio_waits) self->error = SAROS_ENOSYS;
+    if (!saros_stdio_waits && self->error != SAROS_ENOSYS)
+        self->error = 0; /* it is no descriptor, and needs to be none */
 }
 
 void saros_push_stdio(lua_State *L, int fd) {
