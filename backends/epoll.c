@@ -31,7 +31,7 @@ static int control(int epfd, int action, const saros_reactor *reactor, uint32_t 
     struct epoll_event event = {.data.u32 = slot};
     if (now & SAROS_IN) event.events |= EPOLLIN | EPOLLRDHUP;
     if (now & SAROS_OUT) event.events |= EPOLLOUT;
-    return epoll_ctl(epfd, action, reactor->slots[slot].os, &event) == 0 ? 0 : saros_error_from_os(errno);
+    return epoll_ctl(epfd, action, reactor->slots[slot].handle->os, &event) == 0 ? 0 : saros_error_from_os(errno);
 }
 
 static int epoll_watch(saros_reactor *reactor, uint32_t slot, unsigned was, unsigned now) {

@@ -48,8 +48,8 @@ static int change(kqueue_driver *self, uint32_t slot, unsigned ways, unsigned ac
     struct kevent                list[2], receipts[2], *end = list;
     for (unsigned way = SAROS_IN; way <= SAROS_OUT; way <<= 1) {
         if (!(ways & way)) continue;
-        EV_SET(end, self->reactor.slots[slot].os, way == SAROS_IN ? EVFILT_READ : EVFILT_WRITE, action | EV_RECEIPT, 0,
-               0, (__typeof__(list->udata))(uintptr_t)slot);
+        EV_SET(end, self->reactor.slots[slot].handle->os, way == SAROS_IN ? EVFILT_READ : EVFILT_WRITE,
+               action | EV_RECEIPT, 0, 0, (__typeof__(list->udata))(uintptr_t)slot);
         end++; /* not above: some systems' EV_SET looks at it more than once */
     }
     int got, count = (int)(end - list);

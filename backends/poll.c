@@ -36,7 +36,7 @@ static int poll_watch(saros_reactor *reactor, uint32_t slot, unsigned was, unsig
         int error = grow(self, slot);
         if (error < 0) return error;
     }
-    self->list[slot].fd = now != 0 ? reactor->slots[slot].os : -1;
+    self->list[slot].fd = now != 0 ? reactor->slots[slot].handle->os : -1;
     self->list[slot].events = (short)((now & SAROS_IN ? POLLIN : 0) | (now & SAROS_OUT ? POLLOUT : 0));
     self->list[slot].revents = 0;
     return 0;

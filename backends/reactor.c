@@ -50,7 +50,7 @@ static void release_slot(saros_reactor *self, saros_handle *handle) {
     uint32_t slot = handle->slot;
     if (slot == 0) return;
     set_interest(self, slot, 0);
-    self->slots[slot] = (saros_slot){.os = SAROS_NO_HANDLE, .free = self->free};
+    self->slots[slot] = (saros_slot){.free = self->free};
     self->free = slot;
     handle->slot = 0;
 }
@@ -171,7 +171,7 @@ static int take_in(void *driver, saros_handle *handle, enum saros_found what) {
 
 static int end_pipe(saros_reactor *self, const saros_op *op) {
     saros_handle *handle = op->handle;
-    if (handle->first != handle->last) return SAROS_EBUSY; /* what waits would wait for what is gone */
+    if (handle->first->next != NULL) return SAROS_EBUSY; /* what waits would wait for what is gone */
     release_slot(self, handle);
     note(handle, FULL, false);
     return saros_try_end_pipe(&handle->os);
@@ -214,7 +214,7 @@ static int park(saros_reactor *self, saros_op *op) {
     if (handle->slot == 0) {
         int error = take_slot(self, &handle->slot);
         if (error < 0) return error;
-        self->slots[handle->slot] = (saros_slot){.handle = handle, .os = handle->os};
+        self->slots[handle->slot] = (saros_slot){.handle = handle};
     }
     saros_trace(self->loop, SAROS_ON_PARK, op, 0);
     return set_interest(self, handle->slot, self->slots[handle->slot].interest | direction(op));
@@ -299,7 +299,8 @@ int saros_reactor_open(saros_reactor *self, saros_loop *loop, saros_watch *watch
     if (error < 0) return error;
     error = take_slot(self, &slot);
     if (error == 0) {
-        self->slots[0] = (saros_slot){.os = self->waker.in};
+        self->waking.os = self->waker.in;
+        self->slots[0] = (saros_slot){.handle = &self->waking};
         error = set_interest(self, 0, SAROS_IN);
     }
     if (error < 0) saros_reactor_close(self);

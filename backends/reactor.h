@@ -16,14 +16,13 @@
 enum { SAROS_IN = 1, SAROS_OUT = 2, SAROS_END = 4 /* reported only: the peer has ended, or an error is pending */ };
 
 typedef struct saros_slot {
-    saros_handle   *handle; /* NULL: free, or slot 0 */
-    saros_os_handle os;
-    uint32_t        free; /* the next free slot */
-    uint32_t        interest;
+    saros_handle *handle;   /* NULL: free */
+    uint32_t      free;     /* the next free slot */
+    uint32_t      interest; /* SAROS_IN | SAROS_OUT; a slot that has any has a handle */
 } saros_slot;
 
 typedef struct saros_reactor saros_reactor;
-/* The mechanism: watch reactor->slots[slot].os for `now` instead of `was` (SAROS_IN | SAROS_OUT; 0: not at all).
+/* The mechanism: watch reactor->slots[slot].handle->os for `now` instead of `was` (SAROS_IN | SAROS_OUT; 0: not at all).
  * 0 or an error; must not fail for now == 0. */
 typedef int saros_watch(saros_reactor *self, uint32_t slot, unsigned was, unsigned now);
 
@@ -33,7 +32,8 @@ struct saros_reactor {
     saros_slot  *slots;
     uint32_t     count, room; /* slots in use at some time; allocated */
     uint32_t     free;        /* 0: none */
-    saros_waker  waker;       /* slot 0's */
+    saros_waker  waker;       /* slot 0's, … */
+    saros_handle waking;      /* … which has this handle, as the others have theirs */
     atomic_bool  woken;
 };
 

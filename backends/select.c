@@ -19,7 +19,7 @@ typedef struct select_driver {
 
 static int select_watch(saros_reactor *reactor, uint32_t slot, unsigned was, unsigned now) {
     select_driver *self = (select_driver *)reactor;
-    int            fd = reactor->slots[slot].os;
+    int            fd = reactor->slots[slot].handle->os;
     (void)was;
     if (fd < 0 || fd >= self->limit) return SAROS_ELIMIT;
     if (now & SAROS_IN) FD_SET(fd, &self->in);
@@ -36,7 +36,7 @@ static int select_watch(saros_reactor *reactor, uint32_t slot, unsigned was, uns
 static int find_culprits(select_driver *self) {
     for (uint32_t slot = 0; slot < self->reactor.count; slot++) {
         const saros_slot *at = &self->reactor.slots[slot];
-        if (at->interest != 0 && fcntl(at->os, F_GETFD) < 0) {
+        if (at->interest != 0 && fcntl(at->handle->os, F_GETFD) < 0) {
             if (slot == 0) return SAROS_EBADF; /* our own wake-up: nothing can be trusted any more */
             saros_reactor_ready(&self->reactor, slot, SAROS_END);
         }
@@ -56,7 +56,7 @@ static int select_wait(void *driver, saros_time timeout) {
     if (left < 0) return errno == EINTR ? 0 : saros_error_from_os(errno);
     for (uint32_t slot = 0; left > 0 && slot < self->reactor.count; slot++) {
         if (self->reactor.slots[slot].interest == 0) continue;
-        int      fd = self->reactor.slots[slot].os;
+        int      fd = self->reactor.slots[slot].handle->os;
         unsigned events = (FD_ISSET(fd, &in) ? SAROS_IN : 0) | (FD_ISSET(fd, &out) ? SAROS_OUT : 0);
         if (events == 0) continue;
         left -= (events & SAROS_IN ? 1 : 0) + (events & SAROS_OUT ? 1 : 0);

@@ -57,7 +57,7 @@ static fd_set *fill(const select_driver *self, int which) {
         const saros_slot *at = &self->reactor.slots[slot];
         if (!(at->interest & (which == TO_READ ? SAROS_IN : SAROS_OUT))) continue;
         if (which == TO_FAIL && at->handle->state != SAROS_HANDLE_OPENING && !at->handle->borrowed) continue;
-        set->sockets[set->count++] = (SOCKET)at->os;
+        set->sockets[set->count++] = (SOCKET)at->handle->os;
     }
     return (fd_set *)(void *)set;
 }
@@ -68,15 +68,21 @@ static bool holds(const socket_set *set, SOCKET s) {
     return i < set->count;
 }
 
+/* What may be in a set; INVALID_SOCKET, which never is, where nothing is watched. */
+static SOCKET socket_of(const select_driver *self, uint32_t slot) {
+    const saros_slot *at = &self->reactor.slots[slot];
+    return at->interest != 0 ? (SOCKET)at->handle->os : INVALID_SOCKET;
+}
+
 /* Notes `event` for each slot that the answer holds. */
 static void note(const select_driver *self, int which, char *said, char event) {
     const socket_set *set = set_at(self, which);
     u_int             found = 0;
     for (uint32_t slot = 0; slot < self->reactor.count && found < set->count; slot++)
-        if (set->sockets[found] == (SOCKET)self->reactor.slots[slot].os) said[slot] |= event, found++;
+        if (set->sockets[found] == socket_of(self, slot)) said[slot] |= event, found++;
     if (found == set->count) return;
     for (uint32_t slot = 0; slot < self->reactor.count; slot++)
-        if (holds(set, (SOCKET)self->reactor.slots[slot].os)) said[slot] |= event;
+        if (holds(set, socket_of(self, slot))) said[slot] |= event;
 }
 
 /* Somebody closed a socket of ours behind our back: whoever waits on it tries its call and is told so. */
@@ -84,7 +90,8 @@ static int find_culprits(select_driver *self) {
     for (uint32_t slot = 0; slot < self->reactor.count; slot++) {
         const saros_slot *at = &self->reactor.slots[slot];
         int               type, size = sizeof type;
-        if (at->interest == 0 || getsockopt((SOCKET)at->os, SOL_SOCKET, SO_TYPE, (char *)&type, &size) == 0) continue;
+        if (at->interest == 0 || getsockopt((SOCKET)at->handle->os, SOL_SOCKET, SO_TYPE, (char *)&type, &size) == 0)
+            continue;
         if (slot == 0) return SAROS_EBADF; /* our own waker: nothing can be trusted any more */
         saros_reactor_ready(&self->reactor, slot, SAROS_END);
     }

@@ -188,7 +188,7 @@ static int take_in(void *driver, saros_handle *handle, enum saros_found what) {
 
 static int end_sending(saros_handle *handle) {
     if (!(handle->bits & PIPE)) return saros_try_shutdown(handle->os);
-    if (handle->first != handle->last) return SAROS_EBUSY; /* what waits would keep the pipe open */
+    if (handle->first->next != NULL) return SAROS_EBUSY; /* what waits would keep the pipe open */
     note(handle, FULL, false);
     return saros_try_end_pipe(&handle->os);
 }

@@ -98,7 +98,7 @@ static bool is_usable(int fd, mode_t mode) {
 /* Is it still the file that it was? If not while it is watched, what it was may still be registered. False: not usable. */
 static bool inspect(uv_driver *self, watcher *w) {
     struct stat now;
-    int         fd = self->reactor.slots[w->slot].os;
+    int         fd = self->reactor.slots[w->slot].handle->os;
     bool        usable = fstat(fd, &now) == 0 && is_usable(fd, now.st_mode);
     if (usable && now.st_dev == w->device && now.st_ino == w->inode) return true;
     self->stale = self->stale || w->wanted != 0;
@@ -143,7 +143,7 @@ static void change(uv_driver *self, watcher *w) {
 static int uv_watch(saros_reactor *reactor, uint32_t slot, unsigned was, unsigned now) {
     uv_driver *self = (uv_driver *)reactor;
     int        error;
-    watcher   *w = find(self, reactor->slots[slot].os, &error);
+    watcher   *w = find(self, reactor->slots[slot].handle->os, &error);
     if (w == NULL) return error;
     if (now == 0) {
         if (w->slot != slot) return 0; /* closed behind our back, and another handle has the number */

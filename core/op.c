@@ -90,11 +90,11 @@ static int refusal(const saros_loop *loop, const saros_op *op) {
 }
 
 static void link_op(saros_handle *handle, saros_op *op) {
+    saros_op *first = handle->first;
     op->next = NULL;
-    op->prev = handle->last;
-    if (handle->last != NULL) handle->last->next = op;
+    op->prev = first != NULL ? first->prev : op;
+    if (first != NULL) op->prev->next = first->prev = op;
     else handle->first = op;
-    handle->last = op;
     handle->busy = (uint8_t)(handle->busy | direction(op));
     if (op->kind != SAROS_OP_ACCEPT) return;
     handle->busy = (uint8_t)(handle->busy + ONE_ACCEPT);
@@ -102,10 +102,10 @@ static void link_op(saros_handle *handle, saros_op *op) {
 }
 
 static void unlink_op(saros_handle *handle, saros_op *op) {
-    if (op->prev != NULL) op->prev->next = op->next;
-    else handle->first = op->next;
+    if (op == handle->first) handle->first = op->next;
+    else op->prev->next = op->next;
     if (op->next != NULL) op->next->prev = op->prev;
-    else handle->last = op->prev;
+    else if (handle->first != NULL) handle->first->prev = op->prev;
     handle->busy = (uint8_t)(handle->busy & ~direction(op));
     if (op->kind != SAROS_OP_ACCEPT) return;
     handle->busy = (uint8_t)(handle->busy - ONE_ACCEPT);

@@ -194,16 +194,16 @@ struct saros_datagram {
  * up to 16 ACCEPTs. An empty one is for one op at a time to open: SAROS_EBUSY also where an ACCEPT in flight is to fill
  * it. */
 struct saros_handle {
-    saros_handle   *next, *prev;  /* the loop's list of handles */
-    saros_op       *first, *last; /* in flight on it, oldest first */
-    saros_os_handle os;           /* set by the driver while open */
-    uint8_t         state;        /* enum saros_handle_state */
-    uint8_t         sort;         /* enum saros_sort, bits; 0: a stream */
-    uint8_t         busy;         /* the loop's: which directions have an op */
-    uint8_t         bits;         /* the driver's */
-    uint32_t        slot;         /* the driver's */
-    uint8_t         borrowed;     /* for POLL alone, and not to be closed */
-    uintptr_t       word;         /* the driver's */
+    saros_handle   *next, *prev; /* the loop's list of handles */
+    saros_op       *first;       /* in flight on it, oldest first; its prev is the last of them */
+    saros_os_handle os;          /* set by the driver while open */
+    uint8_t         state;       /* enum saros_handle_state */
+    uint8_t         sort;        /* enum saros_sort, bits; 0: a stream */
+    uint8_t         busy;        /* the loop's: which directions have an op */
+    uint8_t         bits;        /* the driver's */
+    uint32_t        slot;        /* the driver's */
+    uint8_t         borrowed;    /* for POLL alone, and not to be closed */
+    uintptr_t       word;        /* the driver's */
 };
 #define SAROS_MOST_ACCEPTS 16
 

@@ -173,6 +173,7 @@ struct saros_rt {
     saros_job      *jobs;                       /* that it has */
     saros_file     *files;                      /* that have a descriptor, or are to have one */
     saros_source   *signals;                    /* those that are open */
+    size_t          cut;                        /* bytes that went out of the last write to a stream that failed */
     saros_world    *world;                      /* NULL: the system's */
     saros_guest     guest;                      /* an attached one's place on its loop */
     int             self, tables[SAROS_TABLES]; /* in the registry: the userdata; what it keeps alive */

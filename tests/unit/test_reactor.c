@@ -31,7 +31,7 @@ static int watch(saros_reactor *reactor, uint32_t slot, unsigned was, unsigned n
     assert_in_range(slot, 0, MOST_SLOTS - 1);
     assert_int_equal(kernel.watched[slot], was); /* the adaptor knows what it said before */
     assert_int_not_equal(was, now);              /* and asks for nothing that is so already */
-    assert_true(reactor->slots[slot].os >= 0);
+    assert_true(reactor->slots[slot].handle->os >= 0);
     kernel.watches++;
     if (now != 0 && kernel.fail < 0) return kernel.fail;
     kernel.watched[slot] = now;
@@ -50,7 +50,7 @@ static int scripted_wait(void *self, saros_time timeout) {
     uint32_t count = reactor->count;
     for (uint32_t i = 0; i < count; i++) {
         unsigned now = kernel.watched[i];
-        list[i] = (struct pollfd){.fd = now != 0 ? reactor->slots[i].os : -1};
+        list[i] = (struct pollfd){.fd = now != 0 ? reactor->slots[i].handle->os : -1};
         list[i].events = (short)((now & SAROS_IN ? POLLIN : 0) | (now & SAROS_OUT ? POLLOUT : 0));
     }
     if (timeout > SAROS_SECOND) timeout = SAROS_SECOND;

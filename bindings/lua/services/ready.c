@@ -180,7 +180,7 @@ static int wait_on(lua_State *L, saros_task *task, saros_handle *handle, saros_b
 static int wait_on_stream(lua_State *L, saros_task *task, saros_stream *stream, unsigned ready) {
     if (stream->rt == NULL) return saros_closed(L);
     if (stream->rt != task->rt) return luaL_error(L, "%s: it belongs to another loop", wait_names[which_way(ready)]);
-    bool at_hand = stream->window.left > 0 || stream->window.ended || stream->error < 0;
+    bool at_hand = stream->window.left > 0 || stream->window.ended || stream->window.error < 0;
     lua_settop(L, 1);
     lua_pushvalue(L, 1);
     if (ready != SAROS_READABLE || !at_hand) return wait_on(L, task, &stream->handle, NULL, ready);

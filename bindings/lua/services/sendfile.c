@@ -270,7 +270,7 @@ int saros_sendfile_run(lua_State *L, saros_stream *stream, saros_task *task) {
     saros_file    *file = self->file;
     lua_pushvalue(L, SENDING);
     lua_setiuservalue(L, STREAM, 1); /* also when the coroutine is closed meanwhile */
-    stream->copies |= SAROS_COPIES_TO;
+    stream->window.copies |= SAROS_COPIES_TO;
     if (file->rt == NULL) return fail(L, self, task, SAROS_ECLOSED);
     if (self->moves && file->reader != NULL) return fail(L, self, task, SAROS_EBUSY);
     list(self, task);

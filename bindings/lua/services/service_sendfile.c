@@ -90,11 +90,11 @@ int saros_sending_begin(lua_State *L, int at) {
         close_twins(self);
         return error;
     }
-    if (!self->reads) self->stream->copies |= SAROS_LENT_OUT;
+    if (!self->reads) self->stream->window.copies |= SAROS_LENT_OUT;
     error = saros_job_start(L, self->stream->rt, at, why, sizeof why);
     if (error < 0) {
         close_twins(self);
-        self->stream->copies &= (uint8_t)~SAROS_LENT_OUT;
+        self->stream->window.copies &= (uint8_t)~SAROS_LENT_OUT;
     } else if (!saros_job_is_out(&self->fs.job)) {
         if (self->fs.job.op.result < 0) self->error = (int)self->fs.job.op.result;
     }

@@ -47,8 +47,8 @@ static void received(saros_stream *stream, int64_t result) {
     int64_t got = result < 0 ? result : saros_stdio_read(self->fd, self->block, BLOCK);
     if (got == SAROS_EAGAIN) return;
     if (got == 0) stream->window.ended = true;
-    else if (got < 0) stream->error = (int)got;
-    else if (!saros_stream_feed(stream, self->block, (size_t)got)) stream->error = SAROS_ENOMEM;
+    else if (got < 0) stream->window.error = (int)got;
+    else if (!saros_stream_feed(stream, self->block, (size_t)got)) stream->window.error = SAROS_ENOMEM;
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */

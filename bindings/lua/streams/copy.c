@@ -27,11 +27,11 @@ static void give_back(lua_State *L, saros_stream *from, copy *self) {
     saros_window *window = &from->window;
     if (rest == 0 || from->rt == NULL) return;
     if (!saros_window_own(from->rt->loop, window, rest)) {
-        from->error = SAROS_ENOMEM; /* no later read may go on as if nothing were missing */
+        from->window.error = SAROS_ENOMEM; /* no later read may go on as if nothing were missing */
         return;
     }
-    memmove(window->data + rest, window->data, window->left); /* nothing of it is taken */
-    memcpy(window->data, (const char *)lua_touserdata(L, BLOCK_AT) + self->sent, rest);
+    memmove(window->own->data + rest, window->own->data, window->left); /* nothing of it is taken */
+    memcpy(window->own->data, (const char *)lua_touserdata(L, BLOCK_AT) + self->sent, rest);
     window->left += rest;
     window->scanned = 0;
     self->size = self->sent = 0;
@@ -42,7 +42,7 @@ static void leave(lua_State *L, saros_task *task, copy *self) {
     saros_stream *from = lua_touserdata(L, FROM), *to = lua_touserdata(L, TO);
     if (from->reader == task) {
         from->reader = NULL;
-        from->copies &= (uint8_t) ~(SAROS_COPIES_FROM | SAROS_COPIES_SENDING);
+        from->window.copies &= (uint8_t) ~(SAROS_COPIES_FROM | SAROS_COPIES_SENDING);
         give_back(L, from, self);
         saros_stream_settle(from);
     }
@@ -66,7 +66,7 @@ static int sent_k(lua_State *L, int status, lua_KContext ctx) {
     copy         *self = lua_touserdata(L, STATE);
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
-    from->copies &= (uint8_t)~SAROS_COPIES_SENDING;
+    if (from->rt != NULL) from->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
     lua_pushnil(L);
     lua_setiuservalue(L, TO, 1);
     size_t sent = result < 0 ? self->taken : (size_t)result;
@@ -88,7 +88,7 @@ static int send_block(lua_State *L, saros_stream *from, saros_stream *to, saros_
         task->op.size = self->size - self->sent;
         if (!saros_stream_send(to, task)) {
             self->taken = saros_stream_taken(to);
-            from->copies |= SAROS_COPIES_SENDING;
+            from->window.copies |= SAROS_COPIES_SENDING;
             lua_pushvalue(L, BLOCK_AT); /* as long as the kernel may read it, whatever becomes of this coroutine */
             lua_setiuservalue(L, TO, 1);
             return 0;
@@ -179,7 +179,7 @@ static int go_on(lua_State *L, saros_task *task, bool at_hand) {
             continue;
         }
         bool over = self->left == 0 || from->window.ended;
-        if (!over && from->error < 0) return fail(L, task, self, from, from->error);
+        if (!over && from->window.error < 0) return fail(L, task, self, from, from->window.error);
         if (over) {
             leave(L, task, self);
             lua_pushinteger(L, self->copied);
@@ -201,7 +201,7 @@ static int begin(lua_State *L, saros_task *task, bool at_hand) {
         int sent = saros_stream_send_kept(to, task);
         if (sent < 0) return fail(L, task, lua_touserdata(L, STATE), to, sent);
         if (sent == 0) {
-            from->copies |= SAROS_COPIES_SENDING;
+            from->window.copies |= SAROS_COPIES_SENDING;
             return saros_suspend(L, task, 0, kept_k);
         }
     }
@@ -215,7 +215,7 @@ static int kept_k(lua_State *L, int status, lua_KContext ctx) {
     copy         *self = lua_touserdata(L, STATE);
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
-    from->copies &= (uint8_t)~SAROS_COPIES_SENDING;
+    from->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
     if (to->rt == NULL) return fail(L, task, self, to, SAROS_ECLOSED);
     if (to->output->flies) saros_stream_kept_told(to, result);
     if (from->rt == NULL) return fail(L, task, self, from, SAROS_ECLOSED);
@@ -232,11 +232,11 @@ static int turn_k(lua_State *L, int status, lua_KContext ctx) {
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
     saros_wait_unlink(&task->wait);
-    from->copies &= (uint8_t)~SAROS_COPIES_SENDING;
+    if (from->rt != NULL) from->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
     if (from->rt == NULL) return fail(L, task, self, from, SAROS_ECLOSED);
     if (saros_is_cancelled(task)) return fail(L, task, self, to, SAROS_ECANCELED);
     if (result < 0 || to->rt == NULL) return fail(L, task, self, to, SAROS_ECLOSED);
-    to->copies |= SAROS_COPIES_TO;
+    to->window.copies |= SAROS_COPIES_TO;
     return begin(L, task, false);
 }
 
@@ -281,14 +281,14 @@ static int stream_copy(lua_State *L) {
     saros_stream_begin_reading(from);
     lua_settop(L, BLOCK_AT);
     from->reader = task;
-    from->copies |= SAROS_COPIES_FROM;
+    from->window.copies |= SAROS_COPIES_FROM;
     if (to->writer != NULL) {
-        from->copies |= SAROS_COPIES_SENDING;
+        from->window.copies |= SAROS_COPIES_SENDING;
         saros_wait_on(task, &to->writers);
         return saros_suspend(L, task, 0, turn_k);
     }
     to->writer = task;
-    to->copies |= SAROS_COPIES_TO;
+    to->window.copies |= SAROS_COPIES_TO;
     return begin(L, task, true);
 }
 

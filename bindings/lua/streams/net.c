@@ -46,9 +46,9 @@ static void end_stream(saros_stream *stream) {
     saros_window_forget(stream->rt->loop, &stream->window);
     saros_wake_all(&stream->writers, SAROS_ECLOSED);
     /* who copies may just now wait at the other stream, and is told nothing by this one's close */
-    if (stream->copies & SAROS_COPIES_FROM) saros_cancel(stream->rt->loop, &stream->reader->op);
-    if (stream->copies & SAROS_COPIES_TO) saros_cancel(stream->rt->loop, &stream->writer->op);
-    stream->copies = 0;
+    if (stream->window.copies & SAROS_COPIES_FROM) saros_cancel(stream->rt->loop, &stream->reader->op);
+    if (stream->window.copies & SAROS_COPIES_TO) saros_cancel(stream->rt->loop, &stream->writer->op);
+    stream->window.copies = 0;
     stream->reader = stream->writer = NULL;
 }
 

@@ -34,18 +34,16 @@ struct saros_stream {
     saros_stream *next, *prev;
     union {
         saros_window window; /* what was received and not yet read; lent until the reader suspends or returns */
-        struct {             /* once it is closed, and there is no window any more: */
-            saros_op  close;
-            saros_rt *closing; /* whose list and anchor keep it until the close was told; NULL: it has closed */
-        };
+        saros_op     close;  /* once it is closed, and there is no window any more */
     };
-    saros_task   *reader, *writer;
+    union {
+        saros_task *reader;
+        saros_rt   *closing; /* the same: whose list and anchor keep it until the close was told; NULL: it has closed */
+    };
+    saros_task   *writer;
     saros_waiter *writers; /* who wants to write next, in order */
-    size_t        cut;     /* bytes that went out of the last write that failed */
     saros_layer  *layer;   /* NULL: its bytes are the handle's */
     saros_output *output;  /* output.c: written and not yet sent; NULL: nothing ever was */
-    int           error;   /* the receive that failed */
-    uint8_t copies; /* copy.c: what saros.copy does with it, bits; then its reader or writer is the copying task */
 };
 
 enum { SAROS_LINE_LIMIT = 64 * 1024, SAROS_ALL_LIMIT = 64 * 1024 * 1024 };
@@ -58,7 +56,8 @@ size_t        saros_stream_limit(lua_State *L, int arg, const char *name, size_t
 /* Pushes the stream or listener that owns the descriptor from now on, and returns 0; or pushes nothing: the error. May
  * raise only for want of memory, and then as well the descriptor is still the caller's. */
 int saros_stream_adopt(lua_State *L, saros_rt *rt, saros_os_handle fd, size_t line_limit, size_t all_limit);
-/* stream->copies. FROM and TO may be of two copies; SENDING: of the one FROM, its op is not a receive of this stream. */
+/* window.copies: what saros.copy does with an open stream, whose reader or writer is then the copying task. FROM and TO may
+ * be of two copies; SENDING: of the one FROM, its op is not a receive of this stream. */
 enum { SAROS_COPIES_FROM = 1, SAROS_COPIES_TO = 2, SAROS_COPIES_SENDING = 4 };
 /* Another of its bits: a thread writes for the task whose turn it is; without that one the turn stays nobody's until that
  * has ended. */

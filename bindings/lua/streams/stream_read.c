@@ -9,9 +9,9 @@
 bool saros_stream_settle(saros_stream *stream) {
     if (stream->rt == NULL) return true;
     if (stream->window.left + stream->window.taken == 0) {
-        if (stream->window.data != NULL || stream->window.lent) saros_window_forget(stream->rt->loop, &stream->window);
+        if (stream->window.own != NULL || stream->window.lent) saros_window_forget(stream->rt->loop, &stream->window);
     } else if (stream->window.lent && !saros_window_own(stream->rt->loop, &stream->window, 0)) {
-        stream->error = SAROS_ENOMEM; /* no later read may go on as if they were not */
+        stream->window.error = SAROS_ENOMEM; /* no later read may go on as if they were not */
         stream->window.left = stream->window.taken = 0;
         return false;
     }
@@ -24,9 +24,9 @@ static int received(lua_State *L, int status, lua_KContext ctx);
 
 static int pump(lua_State *L, saros_stream *stream, saros_task *task, lua_KContext ctx, bool at_hand) {
     int pushed = saros_window_attempt(L, &stream->window, &ctx);
-    if (pushed == SAROS_NOT_ENOUGH && stream->error < 0) {
+    if (pushed == SAROS_NOT_ENOUGH && stream->window.error < 0) {
         saros_window_give_back(&stream->window);
-        pushed = saros_fail(L, stream->error, "read: %s", saros_stream_why(stream, stream->error));
+        pushed = saros_fail(L, stream->window.error, "read: %s", saros_stream_why(stream, stream->window.error));
     }
     bool too_late = pushed == SAROS_NOT_ENOUGH && !at_hand && saros_is_cancelled(task); /* for what has just ended */
     if (too_late) saros_window_give_back(&stream->window);
@@ -53,8 +53,9 @@ void saros_stream_receive(saros_stream *stream, saros_task *task) {
 void saros_stream_arrive(saros_stream *stream, int64_t result) {
     if (stream->layer != NULL) stream->layer->received(stream, result);
     else if (result == 0) stream->window.ended = true;
-    else if (result < 0) stream->error = (int)result;
-    else if (!saros_stream_feed(stream, saros_lent(stream->rt->loop), (size_t)result)) stream->error = SAROS_ENOMEM;
+    else if (result < 0) stream->window.error = (int)result;
+    else if (!saros_stream_feed(stream, saros_lent(stream->rt->loop), (size_t)result))
+        stream->window.error = SAROS_ENOMEM;
 }
 
 static int received(lua_State *L, int status, lua_KContext ctx) {
@@ -70,7 +71,7 @@ static int received(lua_State *L, int status, lua_KContext ctx) {
         return saros_closed(L);
     }
     saros_stream_arrive(stream, result);
-    if (stream->error == SAROS_ENOMEM) return luaL_error(L, "stream: not enough memory for what was received");
+    if (stream->window.error == SAROS_ENOMEM) return luaL_error(L, "stream: not enough memory for what was received");
     return pump(L, stream, task, ctx, false);
 }
 
@@ -79,24 +80,24 @@ void saros_streams_forget(saros_task *task) {
         saros_stream_pass_on(stream, task);
         if (stream->reader != task) continue;
         int64_t got = task->op.result;
-        bool    sending = stream->copies & SAROS_COPIES_SENDING;
+        bool    sending = stream->window.copies & SAROS_COPIES_SENDING;
         stream->reader = NULL;
-        stream->copies &= (uint8_t) ~(SAROS_COPIES_FROM | SAROS_COPIES_SENDING);
+        stream->window.copies &= (uint8_t) ~(SAROS_COPIES_FROM | SAROS_COPIES_SENDING);
         if (task->op.kind == SAROS_OP_RECVFROM) continue; /* it has taken nothing */
         saros_window_give_back(&stream->window);
         if (got < 0 || sending) continue;
         saros_stream_arrive(stream, got);
-        if (stream->error != SAROS_ENOMEM &&
+        if (stream->window.error != SAROS_ENOMEM &&
             (!stream->window.lent || saros_window_own(task->rt->loop, &stream->window, 0)))
             continue;
-        stream->error = SAROS_ENOMEM;
+        stream->window.error = SAROS_ENOMEM;
         stream->window.left = stream->window.taken = 0;
     }
 }
 
 void saros_stream_begin_reading(saros_stream *stream) {
     if (stream->window.lent) { /* memory ran out in the middle of the last call: what it was lent is gone by now */
-        stream->error = SAROS_ENOMEM;
+        stream->window.error = SAROS_ENOMEM;
         saros_window_forget(stream->rt->loop, &stream->window);
     }
     saros_window_give_back(&stream->window); /* as above; and that call looked for something else */

@@ -20,8 +20,8 @@ static saros_task nobody;
 /* The stream is the next writer's, if there is one. */
 void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
     if (stream->writer != task) return;
-    stream->writer = stream->copies & SAROS_LENT_OUT ? &nobody : NULL;
-    stream->copies &= (uint8_t)~SAROS_COPIES_TO;
+    stream->writer = stream->window.copies & SAROS_LENT_OUT ? &nobody : NULL;
+    stream->window.copies &= (uint8_t)~SAROS_COPIES_TO;
     if (stream->writer != NULL) return;
     if (stream->output != NULL && stream->output->flies) /* the op of a coroutine that was closed has ended now */
         saros_stream_kept_told(stream, task->op.result);
@@ -32,13 +32,13 @@ void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
 }
 
 void saros_stream_lent_back(saros_stream *stream) {
-    stream->copies &= (uint8_t)~SAROS_LENT_OUT;
+    stream->window.copies &= (uint8_t)~SAROS_LENT_OUT;
     saros_stream_pass_on(stream, &nobody);
 }
 
 static int fail_write(lua_State *L, saros_stream *stream, saros_task *task, int code, size_t sent) {
     saros_stream_pass_on(stream, task);
-    stream->cut = sent;
+    task->rt->cut = sent;
     if (code == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (stream->rt == NULL) code = SAROS_ECLOSED;
     if (code == SAROS_ECLOSED) saros_closed(L);
@@ -273,6 +273,7 @@ static bool joins(const saros_stream *stream) { return stream->layer != NULL || 
 
 static int method_write(lua_State *L) {
     saros_stream *stream = saros_check_stream(L);
+    if (stream->rt != NULL) stream->rt->cut = 0; /* should it fail before it has begun */
     saros_parts_take(L, joins(stream));
     return begin(L, stream, WRITE, "write");
 }
@@ -359,7 +360,7 @@ static int method_try_write(lua_State *L) {
  * who asks before anybody else runs. */
 static int method_cut(lua_State *L) {
     const saros_stream *stream = saros_check_stream(L);
-    lua_pushinteger(L, (lua_Integer)(stream->cut + saros_stream_taken(stream)));
+    lua_pushinteger(L, (lua_Integer)(saros_loop_now(L, "_cut")->cut + saros_stream_taken(stream)));
     return 1;
 }
 

@@ -16,30 +16,35 @@ enum { LONGEST_NUMBER = 200 /* as in Lua's io */ };
 
 /* ---- the window ----------------------------------------------------------------------------------------------- */
 
+static void free_block(saros_loop *loop, saros_window_block *block) {
+    if (block != NULL) saros_realloc(loop, block, sizeof *block + block->room, 0);
+}
+
 void saros_window_forget(saros_loop *loop, saros_window *window) {
-    if (window->data != NULL) saros_realloc(loop, window->data, window->room, 0);
-    window->data = NULL;
+    free_block(loop, window->own);
+    window->own = NULL;
     window->at = NULL;
-    window->room = window->left = window->taken = window->scanned = 0;
+    window->left = window->taken = window->scanned = 0;
     window->lent = false;
 }
 
 bool saros_window_own(saros_loop *loop, saros_window *window, size_t more) {
     const char *from = window->left + window->taken > 0 ? window->at - window->taken : NULL;
     size_t      kept = window->left + window->taken, need = kept + more;
-    if (need > window->room) {
-        size_t room = window->room > 0 ? window->room : 512;
+    size_t      has = window->own != NULL ? window->own->room : 0;
+    if (need > has) {
+        size_t room = has > 0 ? has : 512;
         while (room < need) room *= 2;
-        char *data = saros_realloc(loop, NULL, 0, room);
-        if (data == NULL) return false;
-        if (kept > 0) memcpy(data, from, kept);
-        if (window->data != NULL) saros_realloc(loop, window->data, window->room, 0);
-        window->data = data;
-        window->room = room;
+        saros_window_block *block = saros_realloc(loop, NULL, 0, sizeof *block + room);
+        if (block == NULL) return false;
+        block->room = room;
+        if (kept > 0) memcpy(block->data, from, kept);
+        free_block(loop, window->own);
+        window->own = block;
     } else if (kept > 0) {
-        memmove(window->data, from, kept);
+        memmove(window->own->data, from, kept);
     }
-    window->at = window->data + window->taken;
+    window->at = window->own != NULL ? window->own->data + window->taken : NULL;
     window->lent = false;
     return true;
 }
@@ -52,7 +57,7 @@ bool saros_window_feed(saros_loop *loop, saros_window *window, const char *bytes
         return true;
     }
     if (!saros_window_own(loop, window, size)) return false;
-    memcpy(window->data + window->taken + window->left, bytes, size);
+    memcpy(window->own->data + window->taken + window->left, bytes, size);
     window->left += size;
     return true;
 }

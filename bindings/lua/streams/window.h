@@ -8,15 +8,23 @@
 
 #include "bindings/lua/runtime.h"
 
+/* A buffer of the window's own. */
+typedef struct saros_window_block {
+    size_t room;
+    char   data[];
+} saros_window_block;
+
+/* Each connection that waits has one: its size counts. */
 typedef struct saros_window {
-    const char *at; /* what was received and not yet read: in data, or lent, … */
-    size_t      left;
-    size_t      taken; /* before `at`: read by the call that runs, and given back if it fails or is cancelled */
-    char       *data;  /* the window's own buffer; NULL while it needs none */
-    size_t      room;
-    size_t      scanned;               /* bytes of it that have no delimiter in them */
-    size_t      line_limit, all_limit; /* at most SIZE_MAX / 2 */
-    bool        lent, ended;           /* lent: `at` is the feeder's; ended: no more will come */
+    const char         *at; /* what was received and not yet read: in its own block, or lent, … */
+    size_t              left;
+    size_t              taken; /* before `at`: read by the call that runs, and given back if it fails or is cancelled */
+    saros_window_block *own;   /* NULL while it needs none */
+    size_t              scanned;               /* bytes of it that have no delimiter in them */
+    size_t              line_limit, all_limit; /* at most SIZE_MAX / 2 */
+    int                 error;                 /* the receive that failed; whoever feeds sets and sees it */
+    bool                lent, ended;           /* lent: `at` is the feeder's; ended: no more will come */
+    uint8_t             copies;                /* of a stream: copy.c's */
 } saros_window;
 
 /* Nothing was received; frees the buffer. */

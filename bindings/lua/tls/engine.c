@@ -199,11 +199,11 @@ void saros_tls_drain(saros_tls *tls) {
     int error = size < SAROS_TLS_PLAIN ? openssl->SSL_get_error(tls->ssl, 0) : SSL_ERROR_SSL;
     tls->in_left = 0;
     if (size > 0 && !saros_stream_feed(stream, plain, size)) {
-        stream->error = SAROS_ENOMEM;
+        stream->window.error = SAROS_ENOMEM;
     } else if (error == SSL_ERROR_ZERO_RETURN) {
         stream->window.ended = true;
     } else if (error != SSL_ERROR_WANT_READ) {
-        stream->error = SAROS_ETLS;
+        stream->window.error = SAROS_ETLS;
         tls->why = saros_tls_reason(openssl);
     }
     saros_tls_flush(tls); /* an alert, an answer to new keys */
@@ -212,11 +212,11 @@ void saros_tls_drain(saros_tls *tls) {
 static void received(saros_stream *stream, int64_t result) {
     saros_tls *tls = saros_tls_of(stream);
     if (result < 0) {
-        stream->error = (int)result;
+        stream->window.error = (int)result;
     } else if (!tls->established) {
-        stream->error = SAROS_ETLS;
+        stream->window.error = SAROS_ETLS;
     } else if (result == 0) {
-        stream->error = SAROS_ETRUNCATED;
+        stream->window.error = SAROS_ETRUNCATED;
     } else {
         tls->in = saros_lent(tls->loop);
         tls->in_left = (size_t)result;

@@ -47,7 +47,7 @@ static int done(lua_State *L, saros_tls *tls, saros_task *task) {
 /* What came behind the peer's last word is its first data. */
 static int finish(lua_State *L, saros_tls *tls, saros_task *task) {
     tls->established = true;
-    tls->stream->error = 0;
+    tls->stream->window.error = 0;
     tls->why = NULL;
     saros_tls_drain(tls);
     if (tls->stream->window.lent && !saros_window_own(tls->loop, &tls->stream->window, 0))
@@ -163,14 +163,14 @@ int saros_tls_handshake(lua_State *L) {
                           stream->reader != NULL ? "reading" : "writing to");
     if (stream->window.left > 0)
         return saros_fail(L, SAROS_ETLS, "%zu bytes were received in plain before TLS began", stream->window.left);
-    if (stream->error < 0 || stream->window.ended)
-        return saros_fail(L, stream->window.ended ? SAROS_EEOF : stream->error, "%s",
-                          saros_error_text(stream->window.ended ? SAROS_EEOF : stream->error));
+    if (stream->window.error < 0 || stream->window.ended)
+        return saros_fail(L, stream->window.ended ? SAROS_EEOF : stream->window.error, "%s",
+                          saros_error_text(stream->window.ended ? SAROS_EEOF : stream->window.error));
     if (lua_tointeger(L, 5) != 0) saros_tls_trust_system(context);
     saros_tls *tls = saros_tls_new(context->state, stream, context->ctx);
     if (tls == NULL) return luaL_error(L, "start_tls: not enough memory");
     stream->reader = stream->writer = task;
-    stream->error = SAROS_ETLS; /* for whoever uses it when its task was closed, and nobody goes on */
+    stream->window.error = SAROS_ETLS; /* for whoever uses it when its task was closed, and nobody goes on */
     tls->why = "the handshake was not finished";
     if (!set_up(L, tls->openssl, tls->ssl)) return fail_tls(L, tls, task);
     lua_settop(L, 2);
