@@ -87,7 +87,7 @@ static bool send(saros_stream *stream, saros_task *task) {
     if (task->op.kind == SAROS_OP_SHUTDOWN) task->op.result = SAROS_EOPNOTSUPP; /* it is open elsewhere, too */
     else if (self->error < 0 && self->error != SAROS_ENOSYS) task->op.result = self->error;
     else task->op.result = saros_stdio_write(self->fd, task->op.data, task->op.size, self->error < 0);
-    if (task->op.result != SAROS_EAGAIN) return true;
+    if (task->op.result != SAROS_EAGAIN || task->op.at_once) return true;
     self->data = task->op.data;
     self->size = task->op.size;
     self->sender = task;

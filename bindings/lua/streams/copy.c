@@ -67,8 +67,6 @@ static int sent_k(lua_State *L, int status, lua_KContext ctx) {
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
     if (from->rt != NULL) from->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
-    lua_pushnil(L);
-    lua_setiuservalue(L, TO, 1);
     size_t sent = result < 0 ? self->taken : (size_t)result;
     self->sent += sent;
     self->copied += (int64_t)sent;
@@ -86,11 +84,9 @@ static int send_block(lua_State *L, saros_stream *from, saros_stream *to, saros_
         task->op.handle = &to->handle;
         task->op.data = block + self->sent;
         task->op.size = self->size - self->sent;
-        if (!saros_stream_send(to, task)) {
+        if (!saros_stream_send_from(L, to, task, BLOCK_AT)) {
             self->taken = saros_stream_taken(to);
             from->window.copies |= SAROS_COPIES_SENDING;
-            lua_pushvalue(L, BLOCK_AT); /* as long as the kernel may read it, whatever becomes of this coroutine */
-            lua_setiuservalue(L, TO, 1);
             return 0;
         }
         if (task->op.result < 0) return (int)task->op.result;
@@ -215,7 +211,7 @@ static int kept_k(lua_State *L, int status, lua_KContext ctx) {
     copy         *self = lua_touserdata(L, STATE);
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
-    from->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
+    if (from->rt != NULL) from->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
     if (to->rt == NULL) return fail(L, task, self, to, SAROS_ECLOSED);
     if (to->output->flies) saros_stream_kept_told(to, result);
     if (from->rt == NULL) return fail(L, task, self, from, SAROS_ECLOSED);

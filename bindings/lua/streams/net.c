@@ -14,7 +14,7 @@
 static void close_told(saros_loop *loop, saros_op *op, int64_t result);
 
 saros_stream *saros_stream_make(lua_State *L, saros_rt *rt, enum saros_type type, size_t size) {
-    saros_stream *stream = saros_new(L, rt->lua, type, size, 1); /* value 1: the string that is being sent */
+    saros_stream *stream = saros_new(L, rt->lua, type, size, type == SAROS_T_UDP); /* its datagram that flies */
     stream->handle.os = SAROS_NO_HANDLE;
     stream->rt = rt;
     stream->next = rt->streams;
@@ -55,10 +55,11 @@ static void end_stream(saros_stream *stream) {
 /* Whoever calls sees to it that the userdata stays until the close was told. */
 static void begin_close(saros_stream *stream) {
     saros_rt *rt = stream->rt;
+    bool      keeps = stream->window.copies & SAROS_KEEPS;
     end_stream(stream);
     stream->rt = NULL;
     stream->closing = rt;
-    stream->close = (saros_op){.kind = SAROS_OP_CLOSE, .handle = &stream->handle, .done = close_told};
+    stream->close = (saros_op){.kind = SAROS_OP_CLOSE, .handle = &stream->handle, .done = close_told, .size = keeps};
     saros_submit(rt->loop, &stream->close);
 }
 
@@ -75,6 +76,7 @@ static void close_told(saros_loop *loop, saros_op *op, int64_t result) {
     (void)loop, (void)result;
     saros_stream_drop_layer(stream);
     saros_stream_unlink(stream);
+    if (op->size > 0) saros_drop(rt, &stream->writer); /* what it has kept: nothing flies any more */
     saros_drop(rt, stream);
 }
 
@@ -266,6 +268,7 @@ static int connect_k(lua_State *L, int status, lua_KContext ctx) {
     saros_task   *task = saros_resumed_raw(L);
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
+    if (stream->rt != NULL) saros_stream_unkeep(stream);
     if (result == SAROS_ECANCELED && saros_is_cancelled(task)) {
         saros_stream_unlink(stream);
         return saros_raise_cancelled(L, task);
@@ -316,8 +319,7 @@ static int connect(lua_State *L) {
     size_t size = (bound ? 2 : 1) * sizeof *address;
     memcpy(lua_newuserdatauv(L, size, 0), address, size); /* the driver may read it while it connects */
     saros_stream *stream = saros_stream_new(L, task->rt, SAROS_T_STREAM, line_limit, all_limit);
-    lua_pushvalue(L, 3);
-    lua_setiuservalue(L, 4, 1); /* also when the coroutine is closed meanwhile */
+    saros_stream_keep(L, stream, 3); /* also when the coroutine is closed meanwhile */
     task->op.kind = SAROS_OP_CONNECT;
     task->op.handle = &stream->handle;
     task->op.address = lua_touserdata(L, 3);

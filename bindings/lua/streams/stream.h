@@ -62,6 +62,7 @@ enum { SAROS_COPIES_FROM = 1, SAROS_COPIES_TO = 2, SAROS_COPIES_SENDING = 4 };
 /* Another of its bits: a thread writes for the task whose turn it is; without that one the turn stays nobody's until that
  * has ended. */
 enum { SAROS_LENT_OUT = 8 };
+enum { SAROS_KEEPS = 16 /* the last one: see saros_stream_keep */ };
 
 /* Reads an address argument: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises on what can
  * never be an address. 0, or the error of a name that leads nowhere: SAROS_ENOSYS, it is to be looked up. */
@@ -86,6 +87,11 @@ static inline const char *saros_stream_why(const saros_stream *stream, int code)
 static inline bool saros_stream_send(saros_stream *stream, saros_task *task) {
     return stream->layer != NULL ? stream->layer->send(stream, task) : saros_submit_now(task->rt->loop, &task->op);
 }
+/* As saros_stream_send, of what is at `index`: where that stays with the driver the stream keeps it, until the write is over
+ * or the stream has closed; the writing coroutine may be closed behind the loop's back. */
+bool saros_stream_send_from(lua_State *L, saros_stream *stream, saros_task *task, int index);
+void saros_stream_keep(lua_State *L, saros_stream *stream, int index); /* may raise: nothing flies yet */
+void saros_stream_unkeep(saros_stream *stream);                        /* which is open */
 /* Gives the kernel what it takes now, and adds it to *sent; 0, or an error. For a stream without a layer. */
 int saros_stream_send_now(saros_stream *stream, const char *data, size_t size, size_t *sent);
 /* Of a write that was ended while it waited: what goes out all the same. */

@@ -22,6 +22,7 @@ void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
     if (stream->writer != task) return;
     stream->writer = stream->window.copies & SAROS_LENT_OUT ? &nobody : NULL;
     stream->window.copies &= (uint8_t)~SAROS_COPIES_TO;
+    saros_stream_unkeep(stream);
     if (stream->writer != NULL) return;
     if (stream->output != NULL && stream->output->flies) /* the op of a coroutine that was closed has ended now */
         saros_stream_kept_told(stream, task->op.result);
@@ -32,6 +33,7 @@ void saros_stream_pass_on(saros_stream *stream, const saros_task *task) {
 }
 
 void saros_stream_lent_back(saros_stream *stream) {
+    if (stream->rt == NULL) return;
     stream->window.copies &= (uint8_t)~SAROS_LENT_OUT;
     saros_stream_pass_on(stream, &nobody);
 }
@@ -91,16 +93,46 @@ static void count(lua_State *L, const saros_op *op) {
     if (saros_parts_bytes(L, &size) == NULL) saros_parts_advance(lua_touserdata(L, 2), (size_t)op->result);
 }
 
-/* Where a send stays with the driver what is sent becomes the stream's: the coroutine may be closed behind the loop's
- * back, and the stream closes only when the send has ended. */
+void saros_stream_keep(lua_State *L, saros_stream *stream, int index) {
+    lua_pushvalue(L, index);
+    saros_anchor(L, stream->rt, &stream->writer);
+    stream->window.copies |= SAROS_KEEPS;
+}
+
+void saros_stream_unkeep(saros_stream *stream) {
+    if (!(stream->window.copies & SAROS_KEEPS)) return;
+    stream->window.copies &= (uint8_t)~SAROS_KEEPS;
+    saros_drop(stream->rt, &stream->writer);
+}
+
+/* protected: 1 what is to be kept, 2 the stream. */
+static int keep(lua_State *L) {
+    saros_stream_keep(L, lua_touserdata(L, 2), 1);
+    return 0;
+}
+
+/* Most sends end at once. So that is tried first, and a place where to keep what is sent is made only where it has to be:
+ * each connection would have to have one. */
+bool saros_stream_send_from(lua_State *L, saros_stream *stream, saros_task *task, int index) {
+    bool keeps = stream->window.copies & SAROS_KEEPS;
+    task->op.at_once = !keeps;
+    bool ended = saros_stream_send(stream, task);
+    task->op.at_once = false;
+    if (keeps || !ended || task->op.result != SAROS_EAGAIN) return ended;
+    lua_pushvalue(L, index);
+    lua_pushcfunction(L, keep);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, stream);
+    if (lua_pcall(L, 2, 0, 0) == LUA_OK) return saros_stream_send(stream, task);
+    lua_pop(L, 1);
+    task->op.result = SAROS_ENOMEM;
+    return true;
+}
+
 static int send_rest(lua_State *L, saros_stream *stream, saros_task *task, size_t sent) {
     while (fill(L, stream, &task->op, sent)) {
         task->op.handle = &stream->handle;
-        if (!saros_stream_send(stream, task)) {
-            lua_pushvalue(L, 2);
-            lua_setiuservalue(L, 1, 1);
-            return saros_suspend(L, task, (lua_KContext)sent, write_k);
-        }
+        if (!saros_stream_send_from(L, stream, task, 2)) return saros_suspend(L, task, (lua_KContext)sent, write_k);
         if (task->op.result < 0) return fail_write(L, stream, task, (int)task->op.result, sent);
         count(L, &task->op);
         sent += (size_t)task->op.result;
@@ -114,8 +146,6 @@ static int write_k(lua_State *L, int status, lua_KContext ctx) {
     saros_task   *task = saros_resumed_raw(L);
     saros_op      next;
     (void)status;
-    lua_pushnil(L);
-    lua_setiuservalue(L, 1, 1);
     if (task->op.result < 0 || stream->rt == NULL)
         return fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, (size_t)ctx);
     size_t sent = (size_t)ctx + (size_t)task->op.result;

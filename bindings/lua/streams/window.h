@@ -24,7 +24,7 @@ typedef struct saros_window {
     size_t              line_limit, all_limit; /* at most SIZE_MAX / 2 */
     int                 error;                 /* the receive that failed; whoever feeds sets and sees it */
     bool                lent, ended;           /* lent: `at` is the feeder's; ended: no more will come */
-    uint8_t             copies;                /* of a stream: copy.c's */
+    uint8_t             copies;                /* bits of a stream's: stream.h */
 } saros_window;
 
 /* Nothing was received; frees the buffer. */
