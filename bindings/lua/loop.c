@@ -104,7 +104,6 @@ saros_rt *saros_rt_new(lua_State *L, saros_lua *lua, const saros_config *config,
 static void free_lists(saros_rt *rt) {
     saros_loop *loop = rt->loop;
     saros_realloc(loop, rt->idle, SAROS_MOST_IDLE * sizeof *rt->idle, 0);
-    saros_slots_free(rt);
 }
 
 /* Whatever still stands is ended where it stands. Nothing of Lua's runs after this but what <close> variables do. */

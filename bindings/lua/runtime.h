@@ -133,8 +133,8 @@ typedef struct saros_worker {
 
 /* Places in a Lua array: numbers from 1 on, used again. */
 typedef struct saros_slots {
-    uint32_t *free;
-    uint32_t  count, room, made;
+    uint32_t free;        /* one that is; 0: none */
+    uint32_t count, made; /* free ones; all that there are */
 } saros_slots;
 
 /* rt->tables: arrays of coroutines, of tasks that have not begun, and of callbacks; the last one has keys. */
@@ -237,7 +237,6 @@ uint32_t saros_slot_keep(lua_State *L, saros_rt *rt, int which, int index); /* w
 void     saros_slot_clear(saros_rt *rt, int which, uint32_t slot);
 void     saros_slots_shrink(saros_rt *rt, int which); /* where nothing is kept: the memory of a crowd goes back */
 void     saros_slot_push(lua_State *L, const saros_rt *rt, int which, uint32_t slot);
-void     saros_slots_free(saros_rt *rt);
 
 /* ---- loop.c --------------------------------------------------------------------------------------------------- */
 

@@ -69,17 +69,15 @@ void saros_sendings_end(saros_file *file) {
     }
 }
 
-static void leave(lua_State *L, saros_sending *self, saros_task *task) {
+static void leave(saros_sending *self, saros_task *task) {
     leave_file(self, task);
     saros_stream_pass_on(self->stream, task);
-    lua_pushnil(L);
-    lua_setiuservalue(L, STREAM, 1);
 }
 
 static int fail(lua_State *L, saros_sending *self, saros_task *task, int code) {
     const saros_stream *stream = self->stream;
     const saros_file   *file = self->file;
-    leave(L, self, task);
+    leave(self, task);
     if (code == SAROS_ECANCELED && saros_is_cancelled(task)) return saros_raise_cancelled(L, task);
     if (stream->rt == NULL) saros_closed(L);
     else if (file->rt == NULL) saros_fail(L, SAROS_ECLOSED, "%s %s: the file is closed", self->what, file->path);
@@ -89,7 +87,7 @@ static int fail(lua_State *L, saros_sending *self, saros_task *task, int code) {
 }
 
 static int done(lua_State *L, saros_sending *self, saros_task *task) {
-    leave(L, self, task);
+    leave(self, task);
     lua_pushinteger(L, self->sent);
     return saros_answer(L, task, 1);
 }
@@ -268,9 +266,8 @@ static int resumed(lua_State *L, int status, lua_KContext waited) {
 int saros_sendfile_run(lua_State *L, saros_stream *stream, saros_task *task) {
     saros_sending *self = lua_touserdata(L, SENDING);
     saros_file    *file = self->file;
-    lua_pushvalue(L, SENDING);
-    lua_setiuservalue(L, STREAM, 1); /* also when the coroutine is closed meanwhile */
     stream->window.copies |= SAROS_COPIES_TO;
+    if (!saros_stream_keep(L, stream, SENDING)) return fail(L, self, task, SAROS_ENOMEM);
     if (file->rt == NULL) return fail(L, self, task, SAROS_ECLOSED);
     if (self->moves && file->reader != NULL) return fail(L, self, task, SAROS_EBUSY);
     list(self, task);

@@ -319,7 +319,10 @@ static int connect(lua_State *L) {
     size_t size = (bound ? 2 : 1) * sizeof *address;
     memcpy(lua_newuserdatauv(L, size, 0), address, size); /* the driver may read it while it connects */
     saros_stream *stream = saros_stream_new(L, task->rt, SAROS_T_STREAM, line_limit, all_limit);
-    saros_stream_keep(L, stream, 3); /* also when the coroutine is closed meanwhile */
+    if (!saros_stream_keep(L, stream, 3)) { /* also when the coroutine is closed meanwhile */
+        saros_stream_unlink(stream);
+        return luaL_error(L, "not enough memory");
+    }
     task->op.kind = SAROS_OP_CONNECT;
     task->op.handle = &stream->handle;
     task->op.address = lua_touserdata(L, 3);

@@ -88,10 +88,11 @@ static inline bool saros_stream_send(saros_stream *stream, saros_task *task) {
     return stream->layer != NULL ? stream->layer->send(stream, task) : saros_submit_now(task->rt->loop, &task->op);
 }
 /* As saros_stream_send, of what is at `index`: where that stays with the driver the stream keeps it, until the write is over
- * or the stream has closed; the writing coroutine may be closed behind the loop's back. */
+ * or the stream has closed. */
 bool saros_stream_send_from(lua_State *L, saros_stream *stream, saros_task *task, int index);
-void saros_stream_keep(lua_State *L, saros_stream *stream, int index); /* may raise: nothing flies yet */
-void saros_stream_unkeep(saros_stream *stream);                        /* which is open */
+/* The stream keeps what is at `index`, in case that the coroutine is closed behind the loop's back. False: no memory. */
+bool saros_stream_keep(lua_State *L, saros_stream *stream, int index);
+void saros_stream_unkeep(saros_stream *stream); /* which is open */
 /* Gives the kernel what it takes now, and adds it to *sent; 0, or an error. For a stream without a layer. */
 int saros_stream_send_now(saros_stream *stream, const char *data, size_t size, size_t *sent);
 /* Of a write that was ended while it waited: what goes out all the same. */

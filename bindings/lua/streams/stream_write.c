@@ -93,22 +93,31 @@ static void count(lua_State *L, const saros_op *op) {
     if (saros_parts_bytes(L, &size) == NULL) saros_parts_advance(lua_touserdata(L, 2), (size_t)op->result);
 }
 
-void saros_stream_keep(lua_State *L, saros_stream *stream, int index) {
-    lua_pushvalue(L, index);
+/* protected: 1 what is to be kept, 2 the stream. */
+static int keep(lua_State *L) {
+    saros_stream *stream = lua_touserdata(L, 2);
+    lua_settop(L, 1);
     saros_anchor(L, stream->rt, &stream->writer);
-    stream->window.copies |= SAROS_KEEPS;
+    return 0;
+}
+
+bool saros_stream_keep(lua_State *L, saros_stream *stream, int index) {
+    lua_pushvalue(L, index);
+    lua_pushcfunction(L, keep);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, stream);
+    if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
+        stream->window.copies |= SAROS_KEEPS;
+        return true;
+    }
+    lua_pop(L, 1);
+    return false;
 }
 
 void saros_stream_unkeep(saros_stream *stream) {
     if (!(stream->window.copies & SAROS_KEEPS)) return;
     stream->window.copies &= (uint8_t)~SAROS_KEEPS;
     saros_drop(stream->rt, &stream->writer);
-}
-
-/* protected: 1 what is to be kept, 2 the stream. */
-static int keep(lua_State *L) {
-    saros_stream_keep(L, lua_touserdata(L, 2), 1);
-    return 0;
 }
 
 /* Most sends end at once. So that is tried first, and a place where to keep what is sent is made only where it has to be:
@@ -119,12 +128,7 @@ bool saros_stream_send_from(lua_State *L, saros_stream *stream, saros_task *task
     bool ended = saros_stream_send(stream, task);
     task->op.at_once = false;
     if (keeps || !ended || task->op.result != SAROS_EAGAIN) return ended;
-    lua_pushvalue(L, index);
-    lua_pushcfunction(L, keep);
-    lua_insert(L, -2);
-    lua_pushlightuserdata(L, stream);
-    if (lua_pcall(L, 2, 0, 0) == LUA_OK) return saros_stream_send(stream, task);
-    lua_pop(L, 1);
+    if (saros_stream_keep(L, stream, index)) return saros_stream_send(stream, task);
     task->op.result = SAROS_ENOMEM;
     return true;
 }
