@@ -34,7 +34,7 @@ local function types()
    local list = {}
    for _, meta in pairs(debug.getregistry()) do
       local name = type(meta) == "table" and rawget(meta, "__name")
-      if type(name) == "string" and name:match("^saros%.[^_]") then list[name] = meta end
+      if type(name) == "string" and name:match("^saros%.") then list[name] = meta end
    end
    local server = assert(saros.serve("127.0.0.1:0", print))
    list["saros.server"] = debug.getmetatable(server)

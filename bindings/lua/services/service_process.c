@@ -326,6 +326,6 @@ void saros_open_process(lua_State *L) {
                                        {"over", is_over}, {"pipe", set_pipe}, {"stdio", set_stdio},
                                        {NULL, NULL}};
     static const luaL_Reg functions[] = {{"_child", make}, {NULL, NULL}};
-    saros_type_make(L, SAROS_T_PROCESS, "saros._child", methods, (const luaL_Reg[]){{"__gc", gc}, {NULL, NULL}});
+    saros_type_make(L, SAROS_T_PROCESS, "saros.process", methods, (const luaL_Reg[]){{"__gc", gc}, {NULL, NULL}});
     saros_add(L, functions);
 }
