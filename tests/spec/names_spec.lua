@@ -51,6 +51,53 @@ describe("saros.resolve", function()
       assert.are.equal("ENAME", code)
    end)
 
+   it_asks("J12: is bounded where servers fail, say too much, or nothing, and then holds up no file", function()
+      local config, _ <close> = kit.temporary("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+      local apart = ([[unshare -rmn sh -c 'ip link set lo up && mount --bind %s /etc/resolv.conf && exec "$@"' sh]]):format(config)
+      if not os.execute(apart .. " true 2>/dev/null") then kit.skip("no namespaces here, in which there is another server") end
+      local output, errors = kit.run_apart(apart .. " env SAROS_DRIVER=" .. kit.driver, "-e", [[
+         local saros = require "saros"
+         local asked = saros.event()
+         local function reply(query, flags, count, records)
+            return query:sub(1, 2) .. string.pack(">I2I2I2I2I2", flags, 1, count, 0, 0)
+               .. query:sub(13):match("^.-\0....") .. records
+         end
+         local server = assert(saros.udp("127.0.0.1:53"))
+         saros.spawn(function()
+            for query, from in function() return server:receive() end do
+               if query:find("broken", 1, true) then server:send(reply(query, 0x8182, 0, ""), from) -- SERVFAIL
+               elseif query:find("many", 1, true) then server:send(reply(query, 0x8380, 0, ""), from) -- too much for UDP
+               else asked:set() end
+            end
+         end)
+         local streams = saros.serve("127.0.0.1:53", function(stream)
+            for size in function() return (stream:read_exactly(2)) end do
+               local query, records = stream:read_exactly((string.unpack(">I2", size))), {}
+               for i = 1, query:sub(-4) == "\0\1\0\1" and 1000 or 0 do -- for an A, not for an AAAA
+                  records[i] = string.pack(">I2I2I2I4s2", 0xc00c, 1, 1, 0, string.char(10, 1, i // 256, i % 256))
+               end
+               stream:write(string.pack(">s2", reply(query, 0x8180, #records, table.concat(records))))
+            end
+         end)
+         print(saros.resolve("broken.test.", 80))
+         print(#assert(saros.resolve("many.test.", 80)))
+         local stuck = {}
+         for i = 1, 8 do stuck[i] = saros.spawn(saros.resolve, "stuck" .. i .. ".test.", 80) end
+         asked:wait()
+         for _ = 1, 20 do assert(saros.fs.stat("/")) end
+         print(stuck[1]:done(), stuck[8]:done())
+         for i = 3, 8 do
+            stuck[i]:cancel()
+            saros.pcall(stuck[i].await, stuck[i])
+         end
+         print(stuck[1]:done())
+         print(stuck[1]:await())
+         streams:close()
+         server:close()]])
+      local failed <const> = "nil\tresolve %s.test.: no server of names answers now\tEAGAIN\n"
+      assert.are.equal(failed:format("broken") .. "64\nfalse\tfalse\nfalse\n" .. failed:format("stuck1"), output, errors)
+   end)
+
    it("takes a name whole or not at all", function()
       assert.are.equal("ENAMETOOLONG", (select(3, saros.resolve(("a"):rep(256), 80))))
       kit.raises("bad argument #1", saros.resolve, "127.0.0.1\0.example")

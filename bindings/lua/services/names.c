@@ -27,7 +27,8 @@ void saros_push_address(lua_State *L, const saros_address *address) {
 }
 
 int saros_lookup_failed(lua_State *L, int code) {
-    return saros_fail(L, code, "resolve %s: %s", lua_tostring(L, 1), saros_error_text(code));
+    const char *why = code == SAROS_EAGAIN ? "no server of names answers now" : saros_error_text(code);
+    return saros_fail(L, code, "resolve %s: %s", lua_tostring(L, 1), why);
 }
 
 static int check_family(lua_State *L, int arg) {
