@@ -16,11 +16,16 @@ local fs = {
    watch = call.watch,
 }
 
-local function options(given, known)
-   for name in pairs(given or {}) do
-      if not known[name] then error(("unknown option '%s'"):format(tostring(name)), 3) end
+-- Names the caller of what calls this.
+local function check(what, ...)
+   for arg = 1, select("#", ...) do
+      local path = (select(arg, ...))
+      if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
+         local problem = type(path) == "string" and "a path without zeros in it expected"
+            or "string expected, got " .. type(path)
+         error(("bad argument #%d to '%s' (%s)"):format(arg, what, problem), 3)
+      end
    end
-   return given or {}
 end
 
 local WINDOWS <const> = package.config:sub(1, 1) == "\\"
@@ -36,12 +41,14 @@ local function parent_of(path)
 end
 
 function fs.list(folder)
+   check("saros.fs.list", folder)
    local names, kinds, code = call.scandir(folder)
    if names and WINDOWS then table.sort(names) end
    return names, kinds, code
 end
 
 function fs.exists(path)
+   check("saros.fs.exists", path)
    local found, message, code = call.stat(path)
    if found then return true end
    if code == "ENOENT" or code == "ENOTDIR" then return false end
@@ -65,31 +72,36 @@ local function make_with_parents(path, mode)
 end
 
 function fs.mkdir(path, given)
-   local wanted <const> = options(given, {parents = true, mode = true})
+   check("saros.fs.mkdir", path)
+   local wanted <const> = saros._options("saros.fs.mkdir", 2, given, {parents = "boolean", mode = "integer"})
    return (wanted.parents and make_with_parents or call.mkdir)(path, wanted.mode)
 end
 
 function fs.symlink(target, path)
+   check("saros.fs.symlink", target, path)
    local found = WINDOWS and call.stat(target)
    return call.symlink(target, path, found and found.kind == "directory" and 1 or 0) -- UV_FS_SYMLINK_DIR
 end
 
 function fs.copy(from, to, given)
-   return call.copyfile(from, to, options(given, {exclusive = true}).exclusive and 1 or 0) -- UV_FS_COPYFILE_EXCL
+   check("saros.fs.copy", from, to)
+   local wanted <const> = saros._options("saros.fs.copy", 3, given, {exclusive = "boolean"})
+   return call.copyfile(from, to, wanted.exclusive and 1 or 0) -- UV_FS_COPYFILE_EXCL
 end
 
-local function template(given)
-   local wanted <const> = options(given, {dir = true, prefix = true})
+local TEMPORARY <const> = {dir = "string", prefix = "string"}
+
+local function template(wanted)
    local folder = wanted.dir or os.getenv("TMPDIR") or os.getenv("TEMP") or os.getenv("TMP") or "/tmp"
    return join(folder, (wanted.prefix or "saros-") .. "XXXXXX")
 end
 
 function fs.temp_file(given)
-   return saros._fs_temporary(template(given))
+   return saros._fs_temporary(template(saros._options("saros.fs.temp_file", 1, given, TEMPORARY)))
 end
 
 function fs.temp_dir(given)
-   return call.mkdtemp(template(given))
+   return call.mkdtemp(template(saros._options("saros.fs.temp_dir", 1, given, TEMPORARY)))
 end
 
 -- ---- removing ----------------------------------------------------------------------------------------------------
@@ -117,7 +129,9 @@ local function remove_tree(path)
 end
 
 function fs.remove(path, given)
-   return (options(given, {recursive = true}).recursive and remove_tree or remove_one)(path)
+   check("saros.fs.remove", path)
+   local wanted <const> = saros._options("saros.fs.remove", 2, given, {recursive = "boolean"})
+   return (wanted.recursive and remove_tree or remove_one)(path)
 end
 
 -- ---- walking -----------------------------------------------------------------------------------------------------
@@ -132,7 +146,8 @@ end
 
 -- A folder comes before what is in it.
 function fs.walk(folder, given)
-   local wanted <const> = options(given, {depth = true, on_error = true})
+   check("saros.fs.walk", folder)
+   local wanted <const> = saros._options("saros.fs.walk", 2, given, {depth = "number", on_error = "function"})
    local open, inner = {}, folder -- folders under way, from the outside in; the one to be entered next
    return function()
       if inner then open[#open + 1] = enter(inner, wanted) end

@@ -200,14 +200,16 @@ static int any_call(lua_State *L) {
     int         number = (int)lua_tointeger(L, lua_upvalueindex(2)), paths = 0, times = 0, flags = 0;
     const char *path[2] = {NULL, NULL}, *arguments = calls[number].arguments;
     double      time[2] = {0, 0};
+    lua_Integer mode;
     lua_settop(L, 3);
     for (int arg = 1; arguments[arg - 1] != 0; arg++) {
         switch (arguments[arg - 1]) {
         case 't': time[times++] = luaL_checknumber(L, arg); break;
         case 'M': luaL_checkinteger(L, arg); /* fall through */
         case 'm':
-            flags = (int)luaL_optinteger(L, arg, 0777);
-            luaL_argcheck(L, flags >= 0 && flags <= 07777, arg, "a mode from 0 to 07777 (octal) expected");
+            mode = luaL_optinteger(L, arg, 0777);
+            luaL_argcheck(L, mode >= 0 && mode <= 07777, arg, "a mode from 0 to 07777 (octal) expected");
+            flags = (int)mode;
             break;
         case 'f': flags = (int)luaL_optinteger(L, arg, 0); break;
         default: path[paths++] = saros_fs_check_path(L, arg); break;
