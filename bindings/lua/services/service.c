@@ -22,7 +22,8 @@ struct saros_service {
     bool        closing;      /* under the lock */
     uint64_t    counted_at;   /* saros_service_count */
     unsigned    counted;
-    bool        simulated; /* there is no thread, and nothing of what is above but the library */
+    void (*at_end)(saros_service *service); /* the service's thread */
+    bool simulated;                         /* there is no thread, and nothing of what is above but the library */
 };
 
 const saros_libuv *saros_service_uv(const saros_service *service) { return &service->uv; }
@@ -32,6 +33,8 @@ uv_loop_t *saros_service_loop(saros_service *service) { return &service->loop; }
 bool saros_service_is_simulated(const saros_service *service) { return service->simulated; }
 
 /* ---- the service's thread ------------------------------------------------------------------------------------- */
+
+void saros_service_at_end(saros_service *service, void (*end)(saros_service *service)) { service->at_end = end; }
 
 void saros_job_done(saros_job *job, int error) {
     job->done = true;
@@ -77,7 +80,9 @@ static void on_bell(uv_async_t *bell) {
         if (error < 0) saros_job_done(job, error);
     } while (job != NULL);
     uv_handle_t *handle = (uv_handle_t *)(void *)bell;
-    if (closing && !service->uv.is_closing(handle)) service->uv.close(handle, NULL);
+    if (!closing || service->uv.is_closing(handle)) return;
+    service->uv.close(handle, NULL);
+    if (service->at_end != NULL) service->at_end(service);
 }
 
 static void run(void *p) {

@@ -28,6 +28,9 @@ struct saros_job {
     bool simulated; /* in a simulated world too: there it begins, and ends, on the loop's thread and at once */
 };
 
+/* On the service's thread: what is called there when the service is to end, for handles that are no job's. */
+void saros_service_at_end(saros_service *service, void (*end)(saros_service *service));
+
 /* ---- the simple way: a job that one task begins, and waits for ------------------------------------------------- */
 
 /* Gives the job at stack index `at` (filled: begin, stop) to the service of the task's loop, and suspends the task; in k

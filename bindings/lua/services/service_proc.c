@@ -25,7 +25,7 @@
 #endif
 
 #include "bindings/lua/services/service_proc.h"
-#include "core/saros.h"
+#include "bindings/lua/services/signal.h"
 
 extern char **environ;
 
@@ -42,7 +42,7 @@ static int lift(int fd) {
     return higher;
 }
 
-int saros_proc_pipe(int ends[2]) {
+static int make_pipe(int ends[2]) {
 #ifdef SAROS_HAVE_PIPE2
     if (pipe2(ends, O_CLOEXEC) < 0) return failed();
 #else
@@ -63,21 +63,39 @@ int saros_proc_copy(int fd) {
     return copy >= 0 ? copy : failed();
 }
 
-void saros_proc_close_stdio(saros_proc *child) {
+int saros_proc_copy_stream(saros_os_handle os) { return saros_proc_copy(os); }
+
+int saros_proc_null(void) {
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), copy = null < 0 ? failed() : saros_proc_copy(null);
+    if (null >= 0) close(null);
+    return copy;
+}
+
+int saros_proc_pipe(saros_proc *child, int at, saros_os_handle *ours) {
+    int ends[2], error = make_pipe(ends);
+    if (error < 0) return error;
+    child->stdio[at] = ends[at != 0];
+    *ours = ends[at == 0];
+    return 0;
+}
+
+void saros_proc_drop(saros_os_handle ours) { close(ours); }
+
+static void close_stdio(saros_proc *child) {
     for (int i = 0; i < 3; i++) {
         if (child->stdio[i] >= 0) close(child->stdio[i]);
         child->stdio[i] = SAROS_INHERITED;
     }
 }
 
-void saros_proc_init(saros_proc *child) {
+bool saros_proc_init(saros_proc *child) {
     *child = (saros_proc){.stdio = {SAROS_INHERITED, SAROS_INHERITED, SAROS_INHERITED}, .pidfd = -1};
-    pthread_mutex_init(&child->lock, NULL);
+    return saros_mutex_init(&child->lock);
 }
 
 void saros_proc_free(saros_proc *child) {
-    saros_proc_close_stdio(child);
-    pthread_mutex_destroy(&child->lock);
+    close_stdio(child);
+    saros_mutex_destroy(&child->lock);
 }
 
 /* ---- beginning -------------------------------------------------------------------------------------------------- */
@@ -110,7 +128,10 @@ static int prepare(const saros_proc *child, posix_spawnattr_t *how, posix_spawn_
 
 static int spawn_at(saros_proc *child, const char *program, const posix_spawnattr_t *how,
                     const posix_spawn_file_actions_t *actions) {
-    return posix_spawn(&child->pid, program, actions, how, child->argv, child->env != NULL ? child->env : environ);
+    pid_t pid;
+    int   error = posix_spawn(&pid, program, actions, how, child->argv, child->env != NULL ? child->env : environ);
+    if (error == 0) child->pid = pid;
+    return error;
 }
 
 /* As execvp looks for it, but that a place which is surely not it costs no child. */
@@ -164,12 +185,12 @@ static int check_cwd(const char *cwd) {
     return access(cwd, X_OK) < 0 ? errno : 0;
 }
 
-int saros_proc_spawn(saros_proc *child, const char **of) {
+static int spawn(saros_proc *child) {
     posix_spawnattr_t          how;
     posix_spawn_file_actions_t actions;
     int                        error = child->cwd != NULL ? check_cwd(child->cwd) : 0;
     unsigned                   changed = make_blocking(child);
-    *of = error != 0 ? "cwd" : NULL;
+    child->of = error != 0 ? "cwd" : NULL;
     posix_spawnattr_init(&how);
     posix_spawn_file_actions_init(&actions);
     if (error == 0) error = prepare(child, &how, &actions);
@@ -179,7 +200,7 @@ int saros_proc_spawn(saros_proc *child, const char **of) {
     if (error != 0) make_nonblocking(child, changed);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&how);
-    saros_proc_close_stdio(child);
+    close_stdio(child);
     if (error != 0) return saros_error_from_os(error);
     open_pidfd(child);
     return 0;
@@ -187,7 +208,7 @@ int saros_proc_spawn(saros_proc *child, const char **of) {
 
 /* ---- signals, the end ------------------------------------------------------------------------------------------- */
 
-static int send(const saros_proc *child, int number) {
+static int send_signal(const saros_proc *child, int number) {
 #ifdef SAROS_HAVE_PIDFD
     if (child->pidfd >= 0) return (int)syscall(SYS_pidfd_send_signal, child->pidfd, number, NULL, 0);
 #endif
@@ -196,9 +217,9 @@ static int send(const saros_proc *child, int number) {
 
 int saros_proc_kill(saros_proc *child, int number) {
     int error = SAROS_ESRCH;
-    pthread_mutex_lock(&child->lock);
-    if (!child->reaped && child->pid > 0) error = send(child, number) < 0 ? failed() : 0;
-    pthread_mutex_unlock(&child->lock);
+    saros_mutex_lock(&child->lock);
+    if (!child->reaped && child->pid > 0) error = send_signal(child, number) < 0 ? failed() : 0;
+    saros_mutex_unlock(&child->lock);
     return error;
 }
 
@@ -215,15 +236,15 @@ static int wait_for(const saros_proc *child, siginfo_t *about, int options) {
     return answer;
 }
 
-void saros_proc_wait(const saros_proc *child) {
+static void wait_until_ended(const saros_proc *child) {
     siginfo_t about;
     wait_for(child, &about, WEXITED | WNOWAIT);
 }
 
 /* Where SIGCHLD is ignored, or somebody else has waited, there is nothing left to learn. */
-void saros_proc_reap(saros_proc *child) {
+static void reap(saros_proc *child) {
     siginfo_t about = {0};
-    pthread_mutex_lock(&child->lock);
+    saros_mutex_lock(&child->lock);
     if (wait_for(child, &about, WEXITED) == 0) {
         child->how = about.si_code == CLD_EXITED ? "exit" : "signal";
         child->number = about.si_status;
@@ -231,5 +252,67 @@ void saros_proc_reap(saros_proc *child) {
     child->reaped = true;
     if (child->pidfd >= 0) close(child->pidfd);
     child->pidfd = -1;
-    pthread_mutex_unlock(&child->lock);
+    saros_mutex_unlock(&child->lock);
 }
+
+/* ---- the service's thread sees its end ------------------------------------------------------------------------- */
+
+static void unwatched(uv_handle_t *handle) {
+    saros_proc *child = handle->data;
+    reap(child);
+    child->ended(child, 0);
+}
+
+static void unwatch(uv_handle_t *handle) {
+    const saros_libuv *uv = saros_service_uv(handle->loop->data);
+    if (!uv->is_closing(handle)) uv->close(handle, unwatched);
+}
+
+static void on_end(uv_poll_t *poll, int status, int events) {
+    saros_proc *child = poll->data;
+    (void)events;
+    if (status < 0) saros_proc_kill(child, SIGKILL); /* nobody would tell of its end */
+    unwatch((uv_handle_t *)(void *)poll);
+}
+
+static void on_bell(uv_async_t *bell) {
+    saros_proc *child = bell->data;
+    saros_service_uv(bell->loop->data)->thread_join(&child->thread);
+    unwatch((uv_handle_t *)(void *)bell);
+}
+
+/* On a thread of its own. */
+static void wait_for_end(void *p) {
+    saros_proc *child = p;
+    wait_until_ended(child);
+    saros_service_uv(child->bell.loop->data)->async_send(&child->bell);
+}
+
+static void forget(uv_handle_t *handle) { (void)handle; }
+
+static int watch(saros_service *service, saros_proc *child) {
+    const saros_libuv *uv = saros_service_uv(service);
+    child->poll.data = child->bell.data = child;
+    if (child->pidfd >= 0) {
+        int error = uv->poll_init(saros_service_loop(service), &child->poll, child->pidfd);
+        if (error == 0) error = uv->poll_start(&child->poll, UV_READABLE, on_end);
+        return saros_error_from_uv(error);
+    }
+    int error = uv->async_init(saros_service_loop(service), &child->bell, on_bell);
+    if (error < 0) return saros_error_from_uv(error);
+    error = saros_libuv_thread(uv, &child->thread, wait_for_end, child);
+    if (error < 0) uv->close((uv_handle_t *)(void *)&child->bell, forget);
+    return saros_error_from_uv(error);
+}
+
+int saros_proc_begin(saros_service *service, saros_proc *child) {
+    int error = spawn(child);
+    if (error < 0) return error;
+    error = watch(service, child);
+    if (error == 0) return 0;
+    saros_proc_kill(child, SIGKILL);
+    reap(child);
+    return error;
+}
+
+int saros_proc_signal(const char *name) { return saros_signal_number(name); }

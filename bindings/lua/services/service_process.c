@@ -1,98 +1,39 @@
 /* service_process.c: child processes in Lua's hands: what saros.process (saros/process.lua) stands on.
  *
  * Each is a job of the service from its beginning to its end: begun on the service's thread, as a program may be on a disk
- * that is slow; its end is seen there by uv_poll on the pidfd, or by a thread of its own where there is none; service_proc.c
- * has the rest. Owns the child until it is reaped: a loop that closes kills those that run, and waits for them. Promises:
+ * that is slow, and its end is seen there; service_proc.c, or service_proc_windows.c, has the rest. Owns the child until it is reaped: a loop that closes kills those that run, and waits for them. Promises:
  * whoever is cancelled while a child begins leaves none; a wait that is cancelled does not touch it; all who wait are told. */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bindings/lua/services/file.h"
 #include "bindings/lua/services/service.h"
 #include "bindings/lua/services/service_proc.h"
-#include "bindings/lua/services/signal.h"
 #include "bindings/lua/streams/stream.h"
 
 typedef struct process {
-    saros_job     job;     /* first; told when it has ended. Its waiters are those of the end */
-    saros_op      running; /* posted when it runs */
-    saros_waiter *starters;
-    saros_proc    child;
-    const char   *of;   /* what an error is of */
-    int           ours; /* our end of a pipe that is no stream yet, or -1 */
-    bool          used, over;
-    uv_poll_t     poll;   /* the service's, where there is a pidfd, … */
-    uv_async_t    bell;   /* … and where there is none */
-    uv_thread_t   thread; /* that waits for it there */
+    saros_job       job;     /* first; told when it has ended. Its waiters are those of the end */
+    saros_op        running; /* posted when it runs */
+    saros_waiter   *starters;
+    saros_proc      child;
+    saros_os_handle ours; /* our end of a pipe that is no stream yet, or none */
+    bool            used, over;
 } process;
 
 static process *check(lua_State *L) { return saros_check(L, 1, SAROS_T_PROCESS); }
 
 /* ---- on the service's thread ------------------------------------------------------------------------------------ */
 
-static void unwatched(uv_handle_t *handle) {
-    process *self = handle->data;
-    saros_proc_reap(&self->child);
-    saros_job_done(&self->job, 0);
-}
-
-static void unwatch(uv_handle_t *handle) {
-    const saros_libuv *uv = saros_service_uv(handle->loop->data);
-    if (!uv->is_closing(handle)) uv->close(handle, unwatched);
-}
-
-static void on_end(uv_poll_t *poll, int status, int events) {
-    process *self = poll->data;
-    (void)events;
-    if (status < 0) saros_proc_kill(&self->child, SIGKILL); /* nobody would tell of its end */
-    unwatch((uv_handle_t *)(void *)poll);
-}
-
-static void on_bell(uv_async_t *bell) {
-    process *self = bell->data;
-    saros_service_uv(bell->loop->data)->thread_join(&self->thread);
-    unwatch((uv_handle_t *)(void *)bell);
-}
-
-/* On a thread of its own. */
-static void wait_for_end(void *p) {
-    process *self = p;
-    saros_proc_wait(&self->child);
-    saros_service_uv(self->bell.loop->data)->async_send(&self->bell);
-}
-
-static void forget(uv_handle_t *handle) { (void)handle; }
-
-static int watch(saros_service *service, process *self) {
-    const saros_libuv *uv = saros_service_uv(service);
-    self->poll.data = self->bell.data = self;
-    if (self->child.pidfd >= 0) {
-        int error = uv->poll_init(saros_service_loop(service), &self->poll, self->child.pidfd);
-        if (error == 0) error = uv->poll_start(&self->poll, UV_READABLE, on_end);
-        return saros_error_from_uv(error);
-    }
-    int error = uv->async_init(saros_service_loop(service), &self->bell, on_bell);
-    if (error < 0) return saros_error_from_uv(error);
-    error = saros_libuv_thread(uv, &self->thread, wait_for_end, self);
-    if (error < 0) uv->close((uv_handle_t *)(void *)&self->bell, forget);
-    return saros_error_from_uv(error);
+static void ended(saros_proc *child, int error) {
+    process *self = (process *)(void *)((char *)child - offsetof(process, child));
+    saros_job_done(&self->job, error);
 }
 
 static int begin(saros_service *service, saros_job *job) {
     process *self = (process *)(void *)job;
-    int      error = saros_proc_spawn(&self->child, &self->of);
-    if (error < 0) return error;
-    error = watch(service, self);
-    if (error < 0) {
-        saros_proc_kill(&self->child, SIGKILL);
-        saros_proc_reap(&self->child);
-        return error;
-    }
-    saros_post(job->rt->loop, &self->running, 0);
-    return 0;
+    int      error = saros_proc_begin(service, &self->child);
+    if (error == 0) saros_post(job->rt->loop, &self->running, 0);
+    return error < 0 ? error : 0;
 }
 
 static void stop(saros_service *service, saros_job *job) {
@@ -129,7 +70,7 @@ static int start_k(lua_State *L, int status, lua_KContext ctx) {
     }
     if (task->op.result < 0) {
         saros_fail(L, (int)task->op.result, "%s", saros_error_text((int)task->op.result));
-        lua_pushstring(L, self->of);
+        lua_pushstring(L, self->child.of);
         return 4;
     }
     lua_pushinteger(L, (lua_Integer)self->child.pid);
@@ -191,7 +132,7 @@ static int kill_child(lua_State *L) {
     process *self = check(L);
     int      number = 0;
     if (lua_type(L, 2) == LUA_TSTRING) {
-        number = saros_signal_number(lua_tostring(L, 2));
+        number = saros_proc_signal(lua_tostring(L, 2));
         luaL_argcheck(L, number > 0, 2, "a signal's name or number expected, such as \"SIGTERM\"");
     } else {
         lua_Integer given = luaL_optinteger(L, 2, SIGTERM);
@@ -235,8 +176,10 @@ static int make(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 4);
     process *self = saros_new(L, rt->lua, SAROS_T_PROCESS, sizeof *self, 4);
-    saros_proc_init(&self->child);
-    self->ours = -1;
+    self->ours = SAROS_NO_HANDLE;
+    self->used = !saros_proc_init(&self->child);
+    if (self->used) return luaL_error(L, "saros.process.spawn: no room for a lock");
+    self->child.ended = ended;
     self->job.begin = begin;
     self->job.stop = stop;
     self->job.told = told;
@@ -253,10 +196,10 @@ static int make(lua_State *L) {
 
 static int gc(lua_State *L) {
     process *self = check(L);
-    if (self->ours >= 0) close(self->ours);
+    if (self->ours != SAROS_NO_HANDLE) saros_proc_drop(self->ours);
     if (!self->used) saros_proc_free(&self->child); /* else the service has it, or had it */
     self->used = true;
-    self->ours = -1;
+    self->ours = SAROS_NO_HANDLE;
     return 0;
 }
 
@@ -269,7 +212,7 @@ static int descriptor(lua_State *L) {
     const saros_stream *stream = saros_test(L, saros_state(L), 3, SAROS_T_STREAM);
     const luaL_Stream  *file = luaL_testudata(L, 3, LUA_FILEHANDLE);
     saros_file         *ours = saros_test(L, saros_state(L), 3, SAROS_T_FILE);
-    if (stream != NULL) return stream->rt == NULL ? SAROS_ECLOSED : saros_proc_copy(stream->handle.os);
+    if (stream != NULL) return stream->rt == NULL ? SAROS_ECLOSED : saros_proc_copy_stream(stream->handle.os);
     if (ours != NULL) {
         if (ours->rt == NULL) return SAROS_ECLOSED;
         saros_file_share(ours);
@@ -290,9 +233,7 @@ static int set_stdio(lua_State *L) {
     luaL_argcheck(L, at >= 0 && at <= 2 && !self->used, 2, "a standard descriptor of what was not begun expected");
     if (strcmp(word, "stdout") == 0) fd = SAROS_AS_OUTPUT;
     else if (strcmp(word, "null") == 0) {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        fd = null < 0 ? saros_error_from_os(errno) : saros_proc_copy(null);
-        if (null >= 0) close(null);
+        fd = saros_proc_null();
         if (fd < 0) return failed(L, fd);
     } else if (strcmp(word, "inherit") != 0) {
         fd = descriptor(L);
@@ -305,19 +246,16 @@ static int set_stdio(lua_State *L) {
 
 /* child:pipe(0 to 2[, limit of read("a")]) -> the stream at our end */
 static int set_pipe(lua_State *L) {
-    int       ends[2];
     process  *self = check(L);
     int       at = (int)luaL_checkinteger(L, 2);
     size_t    limit = (size_t)luaL_optinteger(L, 3, SAROS_ALL_LIMIT);
     saros_rt *rt = saros_loop_now(L, "saros.process.spawn");
     luaL_argcheck(L, at >= 0 && at <= 2 && !self->used, 2, "a standard descriptor of what was not begun expected");
-    int error = saros_proc_pipe(ends);
+    int error = saros_proc_pipe(&self->child, at, &self->ours);
     if (error < 0) return failed(L, error);
-    self->ours = ends[at == 0];
-    self->child.stdio[at] = ends[at != 0];
     error = saros_stream_adopt(L, rt, self->ours, SAROS_LINE_LIMIT, limit); /* raises without memory */
-    if (error < 0) close(self->ours);
-    self->ours = -1;
+    if (error < 0) saros_proc_drop(self->ours);
+    self->ours = SAROS_NO_HANDLE;
     return error < 0 ? failed(L, error) : 1;
 }
 
