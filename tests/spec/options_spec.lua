@@ -124,6 +124,18 @@ describe("options of connect, listen and serve", function()
       first:close()
       second:close()
    end)
+
+   it("J8: a connect that meets itself is a stream to itself", function()
+      if not real or kit.windows or kit.driver == "none" then kit.skip("who calls and who is called are two here") end
+      local listener = assert(saros.listen("127.0.0.1:0"))
+      local address = listener:address() -- nobody's in a moment
+      listener:close()
+      local stream <close> = assert(saros.connect(address, {bind = address}))
+      stream:write("to myself\n")
+      assert.are.equal("to myself", stream:read())
+      stream:shutdown()
+      assert.is_nil((stream:read()))
+   end)
 end)
 
 describe("a Unix socket's path", function()

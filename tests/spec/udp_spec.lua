@@ -352,6 +352,23 @@ asyncio.run(main())]]
       assert.are.equal("", child:read("a"))
    end)
 
+   real("J11: have IPv4 where IPv6 is off, as streams do", function()
+      local apart = [[unshare -rn sh -c 'ip link set lo up && for i in all lo
+         do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done && exec "$@"' sh]]
+      if kit.windows or not os.execute(apart .. " true 2>/dev/null") then kit.skip("no namespaces here, in which it is off") end
+      local output, errors = kit.run_apart(apart .. " env SAROS_DRIVER=" .. kit.driver, "-e", [[
+         local saros = require "saros"
+         local any, one = assert(saros.udp()), assert(saros.udp("127.0.0.1:0"))
+         assert(any:send("a datagram", one:local_address()))
+         print((one:receive()))
+         local listener = assert(saros.listen("*:0"))
+         local stream = assert(saros.connect("127.0.0.1:" .. listener:address():match("%d+$")))
+         assert(listener:accept()):write("a stream\n")
+         print(stream:read())
+         for _, call in ipairs{saros.udp, saros.listen, saros.connect} do print((select(3, call("[::1]:7")))) end]])
+      assert.are.equal("a datagram\na stream\n" .. ("EADDRNOTAVAIL\n"):rep(3), output, errors)
+   end)
+
    real("talk with socat", function()
       local have = os.execute("command -v socat >/dev/null 2>&1")
       if kit.windows or not have then kit.skip("no socat") end

@@ -33,7 +33,7 @@ static void follow(saros_file *file) {
 }
 
 bool saros_file_take(saros_file *file, saros_task *task) {
-    if (file->user != NULL) {
+    if (file->user != NULL && file->user != task) { /* its own use ended in an error: memory ran out */
         saros_wait_on(task, &file->waiters);
         return false;
     }

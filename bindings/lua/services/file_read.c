@@ -118,7 +118,8 @@ static int start(lua_State *L, saros_file *file, lua_KContext ctx, const char *w
     if (file->rt == NULL) return saros_closed(L);
     if (file->rt != task->rt) return luaL_error(L, "%s: the file belongs to another loop", what);
     if (!file->reads) return saros_file_fail(L, file, SAROS_EBADF, what);
-    if (file->reader != NULL) return saros_fail(L, SAROS_EBUSY, "%s: another task is reading this file", what);
+    if (file->reader != NULL && file->reader != task)
+        return saros_fail(L, SAROS_EBUSY, "%s: another task is reading this file", what);
     file->reader = task;
     saros_window_give_back(&file->window); /* where memory ran out in the middle of the last call */
     file->window.ended = false;
