@@ -16,6 +16,7 @@ struct saros_output {
     bool    flies;                 /* the writing task's op sends `going` */
     bool    flushes;               /* whoever has the turn does nothing else: what comes now may join in */
     bool    drains;                /* a task of our own is about to send all this, or does */
+    int     error;                 /* … and could not: for the next one who does not wait */
 };
 
 static inline size_t saros_output_pending(const saros_output *output) {

@@ -63,6 +63,8 @@ enum { SAROS_COPIES_FROM = 1, SAROS_COPIES_TO = 2, SAROS_COPIES_SENDING = 4 };
  * has ended. */
 enum { SAROS_LENT_OUT = 8 };
 enum { SAROS_KEEPS = 16 /* the last one: see saros_stream_keep */ };
+/* And another one: its close is an abort. */
+enum { SAROS_ABORTS = 32 };
 
 /* Reads an address argument: "host:port", "unix:/path", {host=, port=}, {path=}. Pushes its text. Raises on what can
  * never be an address. 0, or the error of a name that leads nowhere: SAROS_ENOSYS, it is to be looked up. */

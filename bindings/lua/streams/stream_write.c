@@ -183,11 +183,17 @@ static int shutdown_k(lua_State *L, int status, lua_KContext ctx) {
 
 static int go(lua_State *L, saros_stream *stream, saros_task *task, enum what what);
 
+/* It can never be sent. */
+static void lose_kept(saros_stream *stream, int error) {
+    if (stream->output->drains) stream->output->error = error;
+    saros_output_drop(stream);
+}
+
 /* What a layer has taken goes out also where the wait for that was ended. */
 void saros_stream_kept_told(saros_stream *stream, int64_t result) {
     stream->output->flies = stream->output->flushes = false;
     stream->output->sent += result < 0 ? saros_stream_taken(stream) : (size_t)result;
-    if (result < 0 && result != SAROS_ECANCELED) saros_output_drop(stream); /* it can never be sent */
+    if (result < 0 && result != SAROS_ECANCELED) lose_kept(stream, (int)result);
 }
 
 static int flush_k(lua_State *L, int status, lua_KContext ctx) {
@@ -213,7 +219,7 @@ int saros_stream_send_kept(saros_stream *stream, saros_task *task) {
         stream->output->flies = !saros_stream_send(stream, task);
         if (stream->output->flies) return 0;
         if (task->op.result < 0) {
-            saros_output_drop(stream);
+            lose_kept(stream, (int)task->op.result);
             return (int)task->op.result;
         }
         stream->output->sent += (size_t)task->op.result;
@@ -328,8 +334,8 @@ static int method_flush(lua_State *L) {
 
 /* ---- what does not wait --------------------------------------------------------------------------------------- */
 
-/* The body of the task that sends what try_write has kept. Where that fails, what was kept is gone, and the next one who
- * writes is told by the kernel. */
+/* The body of the task that sends what try_write has kept. Where that fails, what was kept is gone; the next one who
+ * writes is told by the kernel, and the next try_write by us, as a layer does not say so before it has tried. */
 static int drained(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *stream = lua_touserdata(L, lua_upvalueindex(2));
     (void)ctx;
@@ -367,6 +373,11 @@ static int method_try_write(lua_State *L) {
         return luaL_error(L, "try_write: the stream belongs to another loop");
     const char   *data = saros_parts_bytes(L, &size);
     saros_output *output = stream->output;
+    if (output != NULL && output->error < 0) {
+        int error = output->error;
+        output->error = 0;
+        return saros_fail(L, error, "try_write: %s", saros_stream_why(stream, error));
+    }
     pending = saros_output_pending(output);
     if (stream->writers != NULL || (stream->writer != NULL && !(output != NULL && output->flushes)))
         return try_again(L);

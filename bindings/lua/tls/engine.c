@@ -231,10 +231,22 @@ static const char *why(const saros_stream *stream, int code) {
     return code == SAROS_ETLS && tls->why != NULL ? tls->why : saros_error_text(code);
 }
 
-/* A peer that takes nothing is not waited for: it learns of the end without close-notify. */
+/* What has come and nobody has read, as the tickets of a server whose client only writes: a system that is left with that
+ * answers the close by a reset, and drops what it has not sent yet. */
+static void take_unread(saros_tls *tls) {
+    saros_op op = {.kind = SAROS_OP_RECV, .handle = &tls->stream->handle};
+    op.buffer = tls->state->plain;
+    op.size = SAROS_TLS_PLAIN;
+    if (!saros_submit_now(tls->loop, &op)) saros_abandon(tls->loop, &op);
+}
+
+/* A peer that takes nothing is not waited for: it learns of the end without close-notify. One that is to see a reset must not
+ * take what it has for all. */
 static void closing(saros_stream *stream) {
     saros_tls *tls = saros_tls_of(stream);
-    if (tls->established && tls->error == 0 && saros_tls_is_flushed(tls) && !tls->half) {
+    bool       aborts = stream->copies & SAROS_ABORTS;
+    if (tls->established && tls->error == 0 && !aborts && stream->reader == NULL) take_unread(tls);
+    if (tls->established && tls->error == 0 && !aborts && saros_tls_is_flushed(tls) && !tls->half) {
         tls->openssl->ERR_clear_error();
         tls->openssl->SSL_shutdown(tls->ssl);
         tls->openssl->ERR_clear_error();
