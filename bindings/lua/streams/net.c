@@ -145,8 +145,10 @@ static int method_close(lua_State *L) {
 static int method_abort(lua_State *L) {
     saros_stream *stream = saros_check_stream(L);
     saros_setting setting = {.option = SAROS_OPTION_LINGER, .value = 0};
-    if (stream->rt != NULL) saros_socket_option(stream, &setting, false); /* what has no such option is just closed */
-    stream->copies |= SAROS_ABORTS;
+    if (stream->rt != NULL) {
+        saros_socket_option(stream, &setting, false); /* what has no such option is just closed */
+        stream->window.copies |= SAROS_ABORTS;
+    }
     saros_stream_close(L, 1, stream);
     lua_pushboolean(L, 1);
     return 1;

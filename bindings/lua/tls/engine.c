@@ -244,7 +244,7 @@ static void take_unread(saros_tls *tls) {
  * take what it has for all. */
 static void closing(saros_stream *stream) {
     saros_tls *tls = saros_tls_of(stream);
-    bool       aborts = stream->copies & SAROS_ABORTS;
+    bool       aborts = stream->window.copies & SAROS_ABORTS;
     if (tls->established && tls->error == 0 && !aborts && stream->reader == NULL) take_unread(tls);
     if (tls->established && tls->error == 0 && !aborts && saros_tls_is_flushed(tls) && !tls->half) {
         tls->openssl->ERR_clear_error();
