@@ -422,6 +422,17 @@ describe("stream:sendfile", function()
       assert.are.equal(text, b:read_exactly(#text))
    end)
 
+   it_posix("sends what is not in the system's memory", function()
+      local name, _ <close> = kit.temporary(TEXT)
+      for _ = 1, 3 do
+         kit.shell(("sync %s && dd if=%s iflag=nocache count=0"):format(name, name)) -- lets go of the pages
+         local client, server, _ <close> = pair()
+         local sender = saros.spawn(client.sendfile, client, name)
+         assert.is_true(TEXT == server:read_exactly(#TEXT))
+         assert.are.equal(#TEXT, sender:await())
+      end
+   end)
+
    it_posix("refuses what has no places, which saros.copy reads and writes", function()
       local client, server, _ <close> = pair()
       local zero <close> = assert(saros.open("/dev/zero"))

@@ -91,7 +91,9 @@ void saros_file_begin(lua_State *L, saros_file *file, int at, enum saros_doing d
 /* Reads what the system has in memory, without a job: bytes, or 0 at the end. Less than 0: nothing, or this system cannot
  * be asked. */
 int64_t saros_file_peek(const saros_file *file, void *place, size_t size, int64_t at);
-/* The same for what is read ahead. False: nothing. */
+/* Is all of this in memory, or behind the end? By samples: some page between them may be gone. */
+bool saros_file_at_hand(const saros_file *file, int64_t at, size_t size);
+/* As saros_file_peek, for what is read ahead. False: nothing. */
 bool saros_file_read_at_hand(saros_file *file, size_t size);
 /* As saros_file_begin: writes; the position stands where the data goes. */
 void saros_file_begin_write(lua_State *L, saros_file *file, const char *data, size_t size);

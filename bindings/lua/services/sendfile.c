@@ -1,9 +1,9 @@
 /* sendfile.c: stream:sendfile, and saros.copy from a file to a stream: bytes of a file go out without passing through here.
  *
- * What is small is sent as it was read where the system has it in memory: a job costs more than that copy. The rest the
- * kernel sends piece by piece on another thread (service_sendfile.c), as there is no call
- * that would not wait for the disk; between two pieces the loop waits until the stream takes more. Where the kernel has no
- * such call, or the stream encrypts, pieces are read and written.
+ * The kernel sends piece by piece. As there is no call that would not wait for the disk, it does so on another thread
+ * (service_sendfile.c), but here and at once what the system has in memory: so it does with most, and where a stream takes
+ * little at a time the way to a thread and back would cost more than a copy. Between two pieces the loop waits until the
+ * stream takes more. What is small is copied, where the kernel has no such call, or the stream encrypts, all is.
  * Owns the turn to write for the time of the whole call, so nothing comes between its bytes; without an offset also the file.
  * Promises: once it has ended nothing more is sent, also where it was cancelled, which therefore takes the time of the
  * piece that is under way; the close of either end ends it; no more than was asked for goes out, and no less but where the file
@@ -15,13 +15,15 @@ enum {
     BLOCK = 64 * 1024,         /* read at once, where it is copied */
     LEAST_BLOCK = 4096,        /* of these: for files of unknown length, as those of /proc */
     PIECE = 512 * 1024,        /* of the kernel's: less costs more, and more is not cheaper */
-    MOST_UNANSWERED = 1 << 20, /* bytes that were copied without waiting for anything: then it gives way once */
+    AT_HAND = 256 * 1024,      /* sent at once at most, if it is in memory */
+    MOST_UNANSWERED = 1 << 20, /* bytes that went out without waiting for anything: then it gives way once */
     STREAM = 1,
     SENDING = 2 /* on the stack */
 };
 enum waits { FOR_TURN, FOR_FILE, FOR_PIECE, FOR_SEND, FOR_ROOM, FOR_OTHERS };
 
 static int resumed(lua_State *L, int status, lua_KContext waited);
+static int wait_for_room(lua_State *L, saros_sending *self, saros_task *task);
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
@@ -184,6 +186,25 @@ static int took_piece(saros_sending *self) {
     }
 }
 
+/* Sends what is in memory. 1: some of it is out, or the file has ended; 0: it is not there; or an error. */
+static int send_at_hand(saros_sending *self) {
+    saros_file *file = self->file;
+    size_t      size = (uint64_t)self->left < AT_HAND ? (size_t)self->left : AT_HAND;
+    if (!self->kernel || !saros_file_at_hand(file, self->at, size)) return 0;
+    self->reads = false;
+    self->asked = size;
+    self->got = 0;
+    self->error = 0;
+    self->from = file->fd;
+    self->to = (int)self->stream->handle.os;
+    saros_send_piece(self);
+    self->from = self->to = -1;
+    size_t before = self->unanswered + (size_t)self->got;
+    int    error = took_piece(self);
+    self->unanswered = before;
+    return error < 0 ? error : 1;
+}
+
 /* Until something has to wait. */
 static int go_on(lua_State *L, saros_sending *self, saros_task *task) {
     for (;;) {
@@ -197,7 +218,10 @@ static int go_on(lua_State *L, saros_sending *self, saros_task *task) {
             return saros_suspend(L, task, FOR_OTHERS, resumed);
         }
         if (fill_block(self)) continue;
-        int error = start_piece(L, self);
+        int error = send_at_hand(self);
+        if (error > 0) continue;
+        if (error == SAROS_EAGAIN) return wait_for_room(L, self, task);
+        if (error == 0) error = start_piece(L, self);
         if (error < 0) return fail(L, self, task, error);
         if (saros_job_is_out(&self->fs.job)) return saros_job_wait(L, task, &self->fs.job, FOR_PIECE, resumed);
         error = took_piece(self); /* in a simulated world */
@@ -225,9 +249,8 @@ static int wait_for_room(lua_State *L, saros_sending *self, saros_task *task) {
     task->op.kind = SAROS_OP_POLL;
     task->op.handle = &self->stream->handle;
     task->op.size = SAROS_WRITABLE;
-    if (!saros_submit_now(task->rt->loop, &task->op)) return saros_suspend(L, task, FOR_ROOM, resumed);
-    if (task->op.result < 0) return fail(L, self, task, (int)task->op.result);
-    return go_on(L, self, task);
+    saros_submit(task->rt->loop, &task->op); /* also where there is room by now: this does not call itself again */
+    return saros_suspend(L, task, FOR_ROOM, resumed);
 }
 
 static int resumed(lua_State *L, int status, lua_KContext waited) {
@@ -249,7 +272,7 @@ static int resumed(lua_State *L, int status, lua_KContext waited) {
         int64_t sent =
             result == SAROS_ECANCELED && stream->layer != NULL ? (int64_t)stream->layer->taken(stream) : result;
         if (sent > 0) self->out += (size_t)sent, count(self, sent);
-    } else if (waited == FOR_OTHERS) {
+    } else {
         self->unanswered = 0;
     }
     if (stream->rt == NULL || self->file->rt == NULL) return fail(L, self, task, SAROS_ECLOSED);

@@ -11,7 +11,10 @@
 
 #include "bindings/lua/services/file.h"
 
-enum { MOST_AT_ONCE = 4 << 20 }; /* bytes of one write: after each it is asked whether anybody still waits */
+enum {
+    MOST_AT_ONCE = 4 << 20, /* bytes of one write: after each it is asked whether anybody still waits */
+    SAMPLE = 32 * 1024      /* bytes between two that are asked for: less than a disk is ever read at once */
+};
 
 /* ---- the service's thread -------------------------------------------------------------------------------------- */
 
@@ -133,6 +136,13 @@ int64_t saros_file_peek(const saros_file *file, void *place, size_t size, int64_
     (void)file, (void)place, (void)size, (void)at;
     return -1;
 #endif
+}
+
+bool saros_file_at_hand(const saros_file *file, int64_t at, size_t size) {
+    char one;
+    for (size_t i = 0; i < size; i += SAMPLE)
+        if (saros_file_peek(file, &one, 1, at + (int64_t)i) < 0) return false;
+    return saros_file_peek(file, &one, 1, at + (int64_t)size - 1) >= 0;
 }
 
 bool saros_file_read_at_hand(saros_file *file, size_t size) {

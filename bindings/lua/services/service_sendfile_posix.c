@@ -1,9 +1,10 @@
 /* service_sendfile_posix.c: sendfile(2), as Linux has it.
  *
- * What is wrong with it, and what is done about it: it waits for the disk, whatever the flags say, so it is called on threads
- * that may wait; a socket whose peer has gone raises SIGPIPE, and there is no flag against that, so the signal is blocked in
- * this thread around the call, and the one that the call has caused is taken away; a file that the kernel cannot send is an
- * EINVAL, which the caller answers by reading and writing. Where there is no such call he does that, too. */
+ * What is wrong with it, and what is done about it: it waits for the disk, whatever the flags say, so it is called for what
+ * is in memory, and on threads that may wait; a socket whose peer has gone raises SIGPIPE, and there is no flag against
+ * that, so the signal is blocked in this thread around the call, and the one that the call has caused is taken away; a file
+ * that the kernel cannot send is an EINVAL, which the caller answers by reading and writing. Where there is no such call he
+ * does that, too. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
