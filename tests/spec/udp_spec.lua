@@ -113,6 +113,17 @@ describe("saros.udp", function()
       assert.are.equal("EADDRINUSE", select(3, saros.udp(a:local_address())))
    end)
 
+   it("names the address that cannot be had, also one from a table", function()
+      local first = assert(saros.udp("127.0.0.1:0"))
+      local address = first:local_address()
+      local port = math.tointeger(address:match("%d+$"))
+      for _, again in ipairs({ address, { host = "127.0.0.1", port = port } }) do
+         local message = select(2, saros.udp(again))
+         assert.are.equal("udp " .. address .. ": address already in use", message)
+      end
+      close(first)
+   end)
+
    it("may send to itself", function()
       local a <close> = assert(saros.udp(both))
       assert(a:connect(a:local_address()))

@@ -265,6 +265,8 @@ static int udp(lua_State *L) {
     }
     int code = saros_read_address(L, rt, 1, &address);
     if (code < 0) return saros_no_address(L, code, "udp");
+    lua_replace(L, 1); /* its text */
+    lua_settop(L, 2);
     address.bind = (uint16_t)((reuse ? SAROS_REUSE_ADDRESS : 0) | (port ? SAROS_REUSE_PORT : 0));
     saros_udp *self = (saros_udp *)(void *)saros_stream_make(L, rt, SAROS_T_UDP, sizeof *self);
     saros_op   op = {.kind = SAROS_OP_DATAGRAM, .handle = &self->stream.handle, .address = &address};
@@ -272,12 +274,12 @@ static int udp(lua_State *L) {
     saros_submit_now(rt->loop, &op); /* no driver has to wait for it */
     if (op.result < 0) {
         saros_stream_unlink(&self->stream);
-        return saros_fail(L, (int)op.result, "udp %s: %s", lua_tostring(L, 3), saros_error_text((int)op.result));
+        return saros_fail(L, (int)op.result, "udp %s: %s", lua_tostring(L, 1), saros_error_text((int)op.result));
     }
     code = apply(L, self, &through, &which);
     if (code == 0) return 1;
-    saros_stream_close(L, 4, &self->stream);
-    return saros_fail(L, code, "udp %s: option '%s': %s", lua_tostring(L, 3), which, saros_error_text(code));
+    saros_stream_close(L, 3, &self->stream);
+    return saros_fail(L, code, "udp %s: option '%s': %s", lua_tostring(L, 1), which, saros_error_text(code));
 }
 
 void saros_open_udp(lua_State *L) {
