@@ -6,6 +6,7 @@
 #include "embed.h"
 
 #include "bindings/lua/tasks/task.h"
+#include "embed/memory_streams.h"
 
 /* Refused is who calls a port that is nobody's and never given out. A port that was ours a moment ago may be another
  * program's by now; or the caller's own, who is then connected with himself: ConnectEx wants a bound socket, and for
@@ -133,7 +134,9 @@ static const char clocked[] =
     "assert(seen == 'handed down')\n"
     "passed = true\n";
 
+enum { STEP = THOROUGH ? 1 : 23 }; /* of the allocations, only each so manyth is tried */
 static const char *playing = scenario;
+static size_t      step = STEP;
 
 /* ---- memory that runs out ------------------------------------------------------------------------------------------- */
 
@@ -283,7 +286,7 @@ static bool run_scenario(host *h, memory *m, size_t from, size_t how_many, unsig
 static void sweep(host *h, memory *m, size_t how_many) {
     for (unsigned flags = 0; flags <= SAROS_LUA_INSTALL; flags++) {
         size_t from = 1;
-        while (!run_scenario(h, m, from, how_many, flags)) from += THOROUGH ? 1 : 23;
+        while (!run_scenario(h, m, from, how_many, flags)) from += step;
         assert_true(from > 10); /* there was something to fail */
     }
 }
@@ -309,14 +312,18 @@ static void the_loop_runs_out_of_memory_for_a_moment(void **state) {
     sweep(h, &h->w->memory, 1);
 }
 
-static void clocks_and_generators_run_out_of_memory(void **state) {
-    host *h = *state;
-    playing = clocked;
+static void play(host *h, const char *what, size_t steps) {
+    playing = what;
+    step = steps;
     sweep(h, &h->lua, SIZE_MAX / 2);
     sweep(h, &h->lua, 2);
     sweep(h, &h->lua, 20);
     playing = scenario;
+    step = STEP;
 }
+
+static void clocks_and_generators_run_out_of_memory(void **state) { play(*state, clocked, STEP); }
+static void streams_run_out_of_memory(void **state) { play(*state, streaming, 23 * STEP); }
 
 /* Attaching, with all that the module makes at its first use: done, or nothing. */
 static void attach_until_it_works(host *h, memory *m) {
@@ -480,6 +487,7 @@ int main(void) {
         EMBED_TEST(the_state_runs_out_of_memory_for_a_moment),
         EMBED_TEST(the_state_runs_out_of_memory_for_a_while),
         EMBED_TEST(clocks_and_generators_run_out_of_memory),
+        EMBED_TEST(streams_run_out_of_memory),
         EMBED_TEST(closing_needs_no_memory),
         EMBED_TEST(a_gather_starts_all_or_nothing),
         EMBED_TEST(done_callbacks_are_called_once),

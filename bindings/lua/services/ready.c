@@ -79,6 +79,24 @@ void saros_borrowed_abandon(saros_borrowed *self) {
     unlink_borrowed(self);
 }
 
+static int set_raw(lua_State *L) {
+    lua_rawset(L, 1);
+    return 0;
+}
+
+/* The one on top is kept, under both; or it raises, and nothing is. */
+static void anchor(lua_State *L, saros_borrowed *self) {
+    lua_pushvalue(L, -1);
+    saros_anchor(L, self->rt, self);
+    lua_pushcfunction(L, set_raw);
+    saros_push_table(L, self->rt, SAROS_ANCHORS);
+    lua_pushinteger(L, self->number);
+    lua_pushvalue(L, -4);
+    if (lua_pcall(L, 3, 0, 0) == LUA_OK) return;
+    saros_drop(self->rt, self);
+    lua_error(L);
+}
+
 /* Pushes the one of that number, with one user more, and returns it; or pushes nothing: NULL and *code. */
 static saros_borrowed *borrow(lua_State *L, saros_rt *rt, lua_Integer number, int *code) {
     saros_push_table(L, rt, SAROS_ANCHORS);
@@ -91,29 +109,25 @@ static saros_borrowed *borrow(lua_State *L, saros_rt *rt, lua_Integer number, in
     }
     lua_pop(L, 1);
     self = saros_new(L, rt->lua, SAROS_T_BORROWED, sizeof *self, 2);
-    lua_pushvalue(L, -1);
-    saros_anchor(L, rt, self);
+    self->rt = rt;
+    self->number = number;
+    anchor(L, self);
     saros_op op = {.kind = SAROS_OP_BORROW, .handle = &self->handle, .size = (size_t)(saros_os_handle)number};
     if ((saros_os_handle)number != number) op.result = SAROS_EBADF; /* a number that none can have */
     else saros_submit_now(rt->loop, &op);                           /* no driver has to wait for this */
     *code = (int)op.result;
     if (op.result < 0) {
+        forget_number(self);
         saros_drop(rt, self);
         lua_pop(L, 1);
         return NULL;
     }
-    self->rt = rt;
-    self->number = number;
     self->users = 1;
     for (unsigned i = 0; i < 2; i++)
         self->ways[i].op = (saros_op){.handle = &self->handle, .size = SAROS_READABLE << i, .done = way_told};
     self->next = rt->borrowed;
     if (rt->borrowed != NULL) rt->borrowed->prev = self;
     rt->borrowed = self;
-    saros_push_table(L, rt, SAROS_ANCHORS);
-    lua_pushvalue(L, -2);
-    lua_rawseti(L, -2, number); /* without memory for it this raises, and the loop's end gives the descriptor back */
-    lua_pop(L, 1);
     return self;
 }
 
