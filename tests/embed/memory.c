@@ -176,10 +176,11 @@ static void close_both(host *h, bool loop_first) {
     if (descriptors_open() != h->w->descriptors) fail_msg("a descriptor is left");
 }
 
+/* A free place has a number in it. */
 static size_t entries(lua_State *L, const saros_rt *rt, int table) {
     size_t count = 0;
     saros_push_table(L, rt, table);
-    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) count++;
+    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) count += !lua_isinteger(L, -1);
     lua_pop(L, 1);
     return count;
 }

@@ -70,6 +70,7 @@ static void fake_submit(void *self, saros_op *op) {
     fake.cancelled[fake.count] = false;
     fake.flying[fake.count++] = op;
     if (fake.now) fake_finish(op, fake.now_result);
+    else if (saros_is_at_once(op)) fake_finish(op, SAROS_EAGAIN);
 }
 
 static void fake_cancel(void *self, saros_op *op) {
