@@ -14,7 +14,8 @@
 static uintptr_t identify(const char *path) {
     struct stat file;
     if (lstat(path, &file) < 0 || !S_ISSOCK(file.st_mode)) return 0;
-    return ((uintptr_t)file.st_ino ^ (uintptr_t)file.st_dev << 20) | 1;
+    return ((uintptr_t)file.st_ino ^ (uintptr_t)file.st_dev << 20) << 1 |
+           1; /* the next file may have the next number */
 }
 
 static bool is_path(const saros_address *address) {

@@ -25,12 +25,14 @@ void saros_mutex_unlock(saros_mutex *mutex) { pthread_mutex_unlock(own(mutex)); 
 
 /* ---- the signal ------------------------------------------------------------------------------------------------- */
 
+static _Thread_local const saros_os_thread *this_one;
+
+#ifdef SIGRTMIN
+
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER; /* of these: */
 static unsigned         running;                          /* threads of ours */
 static int              number;                           /* 0: none to spare */
 static struct sigaction before;
-
-static _Thread_local const saros_os_thread *this_one;
 
 static void handle(int signal) {
     const saros_os_thread *thread = this_one;
@@ -41,7 +43,6 @@ static void handle(int signal) {
 }
 
 static void enter(void) {
-#ifdef SIGRTMIN
     struct sigaction ours = {.sa_handler = handle, .sa_flags = SA_RESTART | SA_ONSTACK};
     pthread_mutex_lock(&lock);
     sigemptyset(&ours.sa_mask);
@@ -50,11 +51,9 @@ static void enter(void) {
             number = last;
     running++;
     pthread_mutex_unlock(&lock);
-#endif
 }
 
 static void leave(void) {
-#ifdef SIGRTMIN
     struct sigaction now;
     pthread_mutex_lock(&lock);
     if (--running == 0 && number != 0) {
@@ -62,8 +61,15 @@ static void leave(void) {
         number = 0;
     }
     pthread_mutex_unlock(&lock);
-#endif
 }
+
+#else
+
+enum { number = 0 };
+static void enter(void) {}
+static void leave(void) {}
+
+#endif
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
