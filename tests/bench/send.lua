@@ -22,7 +22,9 @@ do
 end
 
 local listener <close> = assert(saros.listen("127.0.0.1:0"))
-local sink = assert(saros.process.spawn{arg[-1], arg[0], "sink", listener:address()})
+local host = -1
+while arg[host - 1] do host = host - 1 end
+local sink = assert(saros.process.spawn{arg[host], arg[0], "sink", listener:address()})
 local stream = assert(listener:accept())
 local cpu = os.clock()
 local bytes = assert(stream:sendfile(name))
