@@ -287,6 +287,34 @@ describe("a TLS connection", function()
       sender:await()
    end)
 
+   it("does not keep answers without end for a peer that asks for new keys and takes none of them", function()
+      local peers = kit.module "tls_peer"
+      if not peers then kit.skip("OpenSSL cannot be linked here") end
+      local raw, server = assert(saros.pair())
+      local _ <close> = closer(raw, server)
+      server:option("send_buffer", 4096)
+      local theirs = saros.spawn(function() return server:start_tls(SHARED) end)
+      local peer = peers.new()
+      local said, done = (peer:turn(""))
+      raw:write(said)
+      repeat
+         said, done = peer:turn(assert(raw:read_some()))
+         raw:write(said)
+      until done
+      assert(theirs:await())
+      local reader = saros.spawn(function() return server:read() end)
+      local asked = 0
+      local ended = saros.timeout(30, function()
+         repeat asked = asked + 500 until not raw:write(peer:ask(500)) or reader:done() or asked > 1000000
+      end)
+      assert.is_nil(ended) -- no time-out: the write has failed, or the reader has its error
+      local line, message, code = saros.timeout(30, reader.await, reader)
+      assert.is_nil(line)
+      assert.are.equal("ETLS", code)
+      assert.matches("asks for new keys", message)
+      assert.is_true(asked < 200000, asked)
+   end)
+
    it("is closed when the script has forgotten it", function()
       local server = kit.pair()
       server:close()

@@ -11,6 +11,10 @@
 
 #include "bindings/lua/tls/tls.h"
 
+/* Bytes that OpenSSL has written and no send has begun with. A write has at most a batch, and a little more, of them: what is
+ * beyond are answers to a peer that takes none (KeyUpdate: RFC 8446, 4.6.3), who could go on for ever. */
+enum { MOST_UNTAKEN = 2 * SAROS_TLS_BATCH };
+
 /* ---- what OpenSSL reads and writes ---------------------------------------------------------------------------- */
 
 static int bio_read(BIO *bio, char *to, int size) {
@@ -207,6 +211,9 @@ void saros_tls_drain(saros_tls *tls) {
         tls->why = saros_tls_reason(openssl);
     }
     saros_tls_flush(tls); /* an alert, an answer to new keys */
+    if (tls->out.size <= MOST_UNTAKEN || tls->error < 0) return;
+    stream->window.error = tls->error = SAROS_ETLS;
+    tls->why = "the peer asks for new keys, and does not take the answers";
 }
 
 static void received(saros_stream *stream, int64_t result) {
