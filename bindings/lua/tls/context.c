@@ -98,10 +98,11 @@ static bool is_of_another(const saros_openssl *openssl, SSL *ssl, const char *as
 /* No context of that name: ours it is, and the client will judge. */
 static int choose_name(SSL *ssl, int *alert, void *p) {
     const saros_tls_context *self = p;
-    const saros_openssl     *openssl = self->state->openssl;
-    const char              *asked = openssl->SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     char                     name[256];
-    size_t                   length = asked != NULL ? strlen(asked) : 0;
+    if (self == NULL) return SSL_TLSEXT_ERR_OK; /* see context_gc */
+    const saros_openssl *openssl = self->state->openssl;
+    const char          *asked = openssl->SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    size_t               length = asked != NULL ? strlen(asked) : 0;
     if (self->count > 0 && is_of_another(openssl, ssl, asked)) {
         *alert = SSL_AD_ACCESS_DENIED;
         return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -190,7 +191,7 @@ static void set_versions(lua_State *L, const saros_openssl *openssl, SSL_CTX *ct
 }
 
 /* A new SSL_CTX with all that is always so. NULL: no memory. */
-static SSL_CTX *new_ctx(const saros_openssl *openssl, saros_tls_context *self) {
+static SSL_CTX *new_ctx(const saros_openssl *openssl, saros_tls_context *self, bool protocols) {
     static const unsigned char session[] = "saros";
     SSL_CTX                   *ctx = openssl->SSL_CTX_new(openssl->TLS_method());
     if (ctx == NULL) return NULL;
@@ -201,8 +202,13 @@ static SSL_CTX *new_ctx(const saros_openssl *openssl, saros_tls_context *self) {
     openssl->SSL_CTX_set_session_id_context(ctx, session, sizeof session - 1);
     openssl->SSL_CTX_callback_ctrl(ctx, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB, (void (*)(void))choose_name);
     openssl->SSL_CTX_ctrl(ctx, SSL_CTRL_SET_TLSEXT_SERVERNAME_ARG, 0, self);
-    if (self->alpn != NULL) openssl->SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, self);
+    if (protocols) openssl->SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, self);
     return ctx;
+}
+
+static void forget_fresh(saros_tls_context *self) {
+    if (self->fresh != NULL) self->state->openssl->SSL_CTX_free(self->fresh);
+    self->fresh = NULL;
 }
 
 void saros_tls_trust_system(saros_tls_context *self) {
@@ -226,36 +232,47 @@ int saros_tls_configure(lua_State *L) {
     lua_settop(L, 2);
     self->state = state;
     openssl->ERR_clear_error();
-    const unsigned char *before = self->alpn;
-    size_t               size_before = self->alpn_size;
     saros_option(L, 2, "names");
-    self->alpn = (const unsigned char *)text_field(L, 2, "alpn", &self->alpn_size);
-    SSL_CTX *ctx = new_ctx(openssl, self);
-    int      wrong = ctx == NULL ? bad(L, openssl, "TLS") : set_up(L, openssl, ctx, 2);
+    size_t      size;
+    const char *alpn = text_field(L, 2, "alpn", &size);
+    forget_fresh(self); /* of a call that has raised */
+    self->fresh = new_ctx(openssl, self, alpn != NULL);
+    int wrong = self->fresh == NULL ? bad(L, openssl, "TLS") : set_up(L, openssl, self->fresh, 2);
+    if (wrong == 0) set_versions(L, openssl, self->fresh, 2);
+    bool system = saros_option(L, 2, "system") == LUA_TBOOLEAN && lua_toboolean(L, -1);
+    lua_pop(L, 1);
     if (wrong == 0 && lua_istable(L, 3) && !keep_names(L, self, 3))
         wrong = saros_fail(L, SAROS_ENOMEM, "TLS: not enough memory");
     if (wrong != 0) {
-        if (ctx != NULL) openssl->SSL_CTX_free(ctx);
-        self->alpn = before;
-        self->alpn_size = size_before;
+        forget_fresh(self);
         return wrong;
     }
-    if (!lua_istable(L, 3)) free_names(self);
-    set_versions(L, openssl, ctx, 2);
+    if (!lua_istable(L, 3)) free_names(self); /* nothing raises from here on */
     if (self->ctx != NULL) openssl->SSL_CTX_free(self->ctx);
-    self->ctx = ctx;
-    self->system = saros_option(L, 2, "system") == LUA_TBOOLEAN && lua_toboolean(L, -1);
+    self->ctx = self->fresh;
+    self->fresh = NULL;
+    self->alpn = (const unsigned char *)alpn;
+    self->alpn_size = alpn != NULL ? size : 0;
+    self->system = system;
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, 1, 1); /* its strings are ours to read from now on */
     lua_pushvalue(L, 1);
     return 1;
 }
 
+/* A handshake that has come to it by its name, and is at its second greeting, has the SSL_CTX still; not us. */
 static int context_gc(lua_State *L) {
     saros_tls_context *self = saros_check(L, 1, SAROS_T_TLS_CONTEXT);
-    if (self->ctx != NULL) self->state->openssl->SSL_CTX_free(self->ctx);
+    if (self->state == NULL) return 0;
+    const saros_openssl *openssl = self->state->openssl;
+    if (self->ctx != NULL) {
+        openssl->SSL_CTX_ctrl(self->ctx, SSL_CTRL_SET_TLSEXT_SERVERNAME_ARG, 0, NULL);
+        openssl->SSL_CTX_set_alpn_select_cb(self->ctx, NULL, NULL);
+        openssl->SSL_CTX_free(self->ctx);
+    }
     self->ctx = NULL;
-    if (self->state != NULL) free_names(self);
+    forget_fresh(self);
+    free_names(self);
     return 0;
 }
 

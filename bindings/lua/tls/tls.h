@@ -39,7 +39,8 @@ typedef struct saros_tls_name {
 struct saros_tls_context {
     saros_tls_state     *state;
     SSL_CTX             *ctx;
-    const unsigned char *alpn; /* as it goes over the wire; kept with the user value */
+    SSL_CTX             *fresh; /* that is being set up in its place */
+    const unsigned char *alpn;  /* as it goes over the wire; kept with the user value */
     size_t               alpn_size;
     saros_tls_name      *names;
     size_t               count;
