@@ -2,17 +2,16 @@
  *
  * What is wrong here: only poll(2) tells whether it would, and somebody else may be quicker between that and the call; then
  * this thread waits for as long as they do. A pipe that poll calls writable has room for PIPE_BUF bytes; a terminal for a
- * few; sockets have a flag for it. A write to a pipe whose reader has left raises SIGPIPE, whatever this program has set:
- * so that signal is blocked around the write, and taken back if the write has caused it. */
+ * few; sockets have a flag for it. A write to a pipe whose reader has left raises SIGPIPE, whatever this program has set
+ * (service_quiet.h). */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bindings/lua/services/service_quiet.h"
 #include "bindings/lua/services/stdio.h"
 #include "bindings/lua/streams/stream.h"
 
@@ -50,24 +49,14 @@ int64_t saros_stdio_read(int fd, void *buffer, size_t size) {
     return got >= 0 ? got : failed();
 }
 
-static bool is_pending(void) {
-    sigset_t pending;
-    return sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE);
-}
-
 static int64_t write_quietly(int fd, const void *data, size_t size) {
-    sigset_t only, before;
-    ssize_t  sent;
-    int      taken;
-    sigemptyset(&only);
-    sigaddset(&only, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &only, &before);
-    bool had = is_pending();
+    saros_quiet quiet;
+    ssize_t     sent;
+    saros_quiet_begin(&quiet);
     do sent = write(fd, data, size);
     while (sent < 0 && errno == EINTR);
     int64_t result = sent >= 0 ? sent : failed();
-    if (result == SAROS_EPIPE && !had && is_pending()) sigwait(&only, &taken);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    saros_quiet_end(&quiet, result == SAROS_EPIPE);
     return result;
 }
 
