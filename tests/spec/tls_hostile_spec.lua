@@ -315,6 +315,26 @@ describe("a TLS connection", function()
       assert.is_true(asked < 200000, asked)
    end)
 
+   it("counts what a write has sent once, in whatever turn that is cancelled", function()
+      local text = ("0123456789"):rep(100000)
+      for turns = 0, 50 do
+         local client, server = kit.pair()
+         local _ <close> = closer(client, server)
+         shake(client, server)
+         local reader = saros.spawn(server.read_exactly, server, #text)
+         local cut = 0 -- where it is cancelled before it has begun
+         local writer = saros.spawn(function()
+            local _told <close> = setmetatable({}, {__close = function(_, err) cut = err and client:_cut() or #text end})
+            client:write(text)
+         end)
+         kit.turns(turns)
+         writer:cancel()
+         saros.pcall(writer.await, writer)
+         if cut < #text then client:write(text:sub(cut + 1)) end
+         assert.is_true(saros.timeout(10, reader.await, reader) == text, turns)
+      end
+   end)
+
    it("is closed when the script has forgotten it", function()
       local server = kit.pair()
       server:close()

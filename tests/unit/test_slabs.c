@@ -80,7 +80,8 @@ static void the_memory_of_a_crowd_goes_back(void **state) {
     size_t most = resident();
     for (size_t i = 0; i < CROWD; i++) saros_slabs_alloc(*state, blocks[i], SIZE, 0);
     if (before > 0) {
-        assert_in_range(most - before, (size_t)CROWD * SIZE, (size_t)CROWD * SIZE * 102 / 100);
+        /* with headers it would be 8 % more; a sanitizer has pages of its own */
+        assert_in_range(most - before, (size_t)CROWD * SIZE, (size_t)CROWD * SIZE * 105 / 100);
         assert_in_range(resident(), 0, before + (1 << 20));
     }
     free(blocks);

@@ -154,8 +154,9 @@ static int write_k(lua_State *L, int status, lua_KContext ctx) {
         return fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, (size_t)ctx);
     size_t sent = (size_t)ctx + (size_t)task->op.result;
     count(L, &task->op);
-    if (saros_is_cancelled(task) && fill(L, stream, &next, sent))
-        return fail_write(L, stream, task, SAROS_ECANCELED, sent);
+    if (saros_is_cancelled(task) &&
+        fill(L, stream, &next, sent)) /* what a layer has taken is in `sent`, and counted by _cut */
+        return fail_write(L, stream, task, SAROS_ECANCELED, sent - saros_stream_taken(stream));
     return send_rest(L, stream, task, sent);
 }
 
