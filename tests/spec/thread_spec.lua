@@ -147,6 +147,16 @@ describe("saros.thread", function()
             while true do local _ = {} end
          end)
       end,
+      function(begun) -- in a coroutine that neither is the innermost when it is cancelled nor the task's own
+         local innermost = coroutine.wrap(function()
+            begun:send(true)
+            for _ = 1, 1000000 do local _ = {} end
+         end)
+         coroutine.wrap(function()
+            innermost()
+            while true do local _ = {} end
+         end)()
+      end,
    }
 
    it_runs("is ended a second after it was cancelled where it computes and never awaits", function()

@@ -4,7 +4,9 @@
  * costs. lua_sethook may be called by a signal handler, and is not safe on another thread (it walks through the list of calls,
  * which the collector there shortens): so the thread is interrupted, and sets it itself, in the coroutines that run. Every so
  * many instructions the hook sees whether the loop has turned meanwhile. Where it has not for a second, the cancellation is
- * raised in the midst of the script, as if it had awaited there.
+ * raised in the midst of the script, as if it had awaited there. A coroutine that does not run right then has no hook, be it a
+ * task that the loop is about to resume, be it one between the task and its innermost: so the thread is interrupted again and
+ * again (thread.c, and where it is joined), ever more rarely: a hook that is set anew counts from the start.
  *
  * Promises: who comes back to the loop is left alone, and cancelled there; a shield holds; <close> variables run. A script that
  * catches the cancellation and computes on meets it again, in the end at every other instruction. A function of C's that

@@ -14,7 +14,8 @@ typedef struct saros_mutex {
 } saros_mutex;
 typedef struct saros_os_thread {
     void *words[2];
-    void *outside[16]; /* which signals are blocked where its line of threads began */
+    void *outside[16];      /* which signals are blocked where its line of threads began */
+    bool  unwilling, ended; /* it was interrupted; its body is done */
     void (*body)(void *p);
     void (*interrupted)(void *p); /* as a signal handler; see below */
     void *p;
@@ -29,9 +30,10 @@ void saros_mutex_unlock(saros_mutex *mutex);
 
 /* Body, interrupted and p are set; maker: whose thread this is, NULL: none of ours. 0 or SAROS_E… */
 int  saros_os_thread_start(saros_os_thread *thread, const saros_os_thread *maker);
-void saros_os_thread_join(saros_os_thread *thread); /* once for each that has begun */
+/* Once for each that has begun. Where it was interrupted before, it is again and again, after 1 s, 2 s, 4 s, … */
+void saros_os_thread_join(saros_os_thread *thread);
 /* Has `interrupted` called on that thread, soon, in the midst of what it does; no effect where this system has no signal
- * for that. Any thread, before it is joined. */
+ * for that. By who joins it. */
 void saros_os_thread_interrupt(saros_os_thread *thread);
 /* On the thread itself: while it begins a process by other means than ours, which inherits what signals are blocked. */
 void saros_os_thread_outside(const saros_os_thread *thread, bool is);

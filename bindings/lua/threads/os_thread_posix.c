@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include "bindings/lua/threads/os_thread.h"
 #include "core/saros.h"
@@ -30,7 +31,8 @@ static _Thread_local const saros_os_thread *this_one;
 #ifdef SIGRTMIN
 
 static pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER; /* of these: */
-static unsigned         running;                          /* threads of ours */
+static pthread_cond_t   news = PTHREAD_COND_INITIALIZER;  /* one of the threads has ended: */
+static unsigned         running;                          /* … so many of ours have not been joined */
 static int              number;                           /* 0: none to spare */
 static struct sigaction before;
 
@@ -63,20 +65,42 @@ static void leave(void) {
     pthread_mutex_unlock(&lock);
 }
 
+static void ends(saros_os_thread *thread) {
+    pthread_mutex_lock(&lock);
+    thread->ended = true;
+    pthread_cond_broadcast(&news);
+    pthread_mutex_unlock(&lock);
+}
+
+static void interrupt_until_it_ends(saros_os_thread *thread) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until); /* what a condition waits by; where it is set meanwhile, this waits longer */
+    pthread_mutex_lock(&lock);
+    for (time_t seconds = 1; !thread->ended; seconds *= 2) {
+        until.tv_sec += seconds;
+        while (!thread->ended && pthread_cond_timedwait(&news, &lock, &until) != ETIMEDOUT) {}
+        if (!thread->ended) saros_os_thread_interrupt(thread);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 #else
 
 enum { number = 0 };
 static void enter(void) {}
 static void leave(void) {}
+static void ends(saros_os_thread *thread) { (void)thread; }
+static void interrupt_until_it_ends(saros_os_thread *thread) { (void)thread; }
 
 #endif
 
 /* ---- threads ---------------------------------------------------------------------------------------------------- */
 
 static void *begin(void *p) {
-    const saros_os_thread *thread = p;
+    saros_os_thread *thread = p;
     this_one = thread;
     thread->body(thread->p);
+    ends(thread);
     return NULL;
 }
 
@@ -114,11 +138,13 @@ static pthread_t id_of(const saros_os_thread *thread) {
 }
 
 void saros_os_thread_join(saros_os_thread *thread) {
+    if (thread->unwilling) interrupt_until_it_ends(thread);
     pthread_join(id_of(thread), NULL);
     leave();
 }
 
 void saros_os_thread_interrupt(saros_os_thread *thread) {
+    thread->unwilling = true;
     if (number != 0) pthread_kill(id_of(thread), number);
 }
 

@@ -76,6 +76,7 @@ static void join(saros_thread *t) {
     t->joined = true;
     saros_abandon(t->parent, &t->ended);
     saros_abandon(t->parent, &t->news);
+    saros_abandon(t->parent, &t->again);
     report_notes(t);
     t->rt->reported += t->reported;
     saros_release(t->parent);
@@ -108,6 +109,15 @@ static void cancel(saros_thread *t, const char *reason) {
     }
     saros_mutex_unlock(&t->lock);
     if (first && t->started) saros_os_thread_interrupt(&t->os); /* perhaps it never comes back to its loop */
+}
+
+/* It is where an interruption had no effect (busy.c), or blocks. */
+static void again_told(saros_loop *loop, saros_op *op, int64_t result) {
+    saros_thread *t = of(op, offsetof(saros_thread, again));
+    (void)result;
+    saros_os_thread_interrupt(&t->os);
+    t->pause *= 2;
+    saros_timer(loop, op, saros_later(loop, t->pause)); /* without memory this was the last time */
 }
 
 /* Whoever waited for it is gone: the loop closes, or the state. */
@@ -158,6 +168,9 @@ static int watch_k(lua_State *L, int status, lua_KContext ctx) {
     saros_push_reason(L, task);
     cancel(t, lua_isnil(L, -1) ? NULL : saros_text_of(L, -1));
     lua_settop(L, 1);
+    t->again.done = again_told;
+    t->pause = SAROS_SECOND;
+    saros_timer(t->parent, &t->again, saros_later(t->parent, t->pause));
     task->unwakable = true; /* until the thread has ended, and there is no way to hurry it */
     saros_wait_on(task, &t->waiters);
     return saros_suspend(L, task, 0, watch_k);

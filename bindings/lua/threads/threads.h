@@ -54,6 +54,8 @@ typedef struct saros_thread { /* SAROS_T_THREAD */
     saros_waiter   *waiters;
     bool            ready, started, joined, over;
     saros_op        ended, news; /* posted by the thread, to the loop of who has started it */
+    saros_op        again;       /* timer there: it was cancelled and has not ended, … */
+    saros_time      pause;       /* … for so long */
     /* What it begins with; its own until it has ended. */
     saros_message *job;
     saros_config   config;
