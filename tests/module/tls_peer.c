@@ -19,7 +19,7 @@ static int collected(lua_State *L) {
 }
 
 static int new_peer(lua_State *L) {
-    SSL **self = lua_newuserdatauv(L, sizeof *self, 0);
+    SSL **self = lua_newuserdatauv(L, sizeof(SSL *), 0);
     *self = NULL;
     luaL_setmetatable(L, "tls_peer");
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());

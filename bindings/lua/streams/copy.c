@@ -59,14 +59,23 @@ static int fail(lua_State *L, saros_task *task, copy *self, const saros_stream *
     return 4;
 }
 
+/* What every continuation goes on with: whatever flew, flies no more. */
+static saros_task *resumed(lua_State *L, saros_stream **from, saros_stream **to, copy **self) {
+    saros_task *task = saros_resumed_raw(L);
+    *from = lua_touserdata(L, FROM);
+    *to = lua_touserdata(L, TO);
+    *self = lua_touserdata(L, STATE);
+    if ((*from)->rt != NULL) (*from)->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
+    return task;
+}
+
 /* A send of the block has ended. */
 static int sent_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_stream *from = lua_touserdata(L, FROM), *to = lua_touserdata(L, TO);
-    saros_task   *task = saros_resumed_raw(L);
-    copy         *self = lua_touserdata(L, STATE);
+    saros_stream *from, *to;
+    copy         *self;
+    saros_task   *task = resumed(L, &from, &to, &self);
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
-    if (from->rt != NULL) from->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
     size_t sent = result < 0 ? self->taken : (size_t)result;
     self->sent += sent;
     self->copied += (int64_t)sent;
@@ -144,16 +153,17 @@ static int send_window(lua_State *L, saros_stream *from, saros_stream *to, copy 
 }
 
 static int received_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_stream *from = lua_touserdata(L, FROM), *to = lua_touserdata(L, TO);
-    saros_task   *task = saros_resumed_raw(L);
+    saros_stream *from, *to;
+    copy         *self;
+    saros_task   *task = resumed(L, &from, &to, &self);
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
     if (to->rt == NULL) { /* what has come all the same is for the next reader */
         if (result >= 0 && from->rt != NULL) saros_stream_arrive(from, result);
-        return fail(L, task, lua_touserdata(L, STATE), to, SAROS_ECLOSED);
+        return fail(L, task, self, to, SAROS_ECLOSED);
     }
     if (from->rt == NULL || result == SAROS_ECLOSED || result == SAROS_ECANCELED)
-        return fail(L, task, lua_touserdata(L, STATE), from, result < 0 ? (int)result : SAROS_ECLOSED);
+        return fail(L, task, self, from, result < 0 ? (int)result : SAROS_ECLOSED);
     saros_stream_arrive(from, result);
     return go_on(L, task, false);
 }
@@ -206,12 +216,11 @@ static int begin(lua_State *L, saros_task *task, bool at_hand) {
 
 /* A send of what `to` had kept has ended. */
 static int kept_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_stream *from = lua_touserdata(L, FROM), *to = lua_touserdata(L, TO);
-    saros_task   *task = saros_resumed_raw(L);
-    copy         *self = lua_touserdata(L, STATE);
+    saros_stream *from, *to;
+    copy         *self;
+    saros_task   *task = resumed(L, &from, &to, &self);
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
-    if (from->rt != NULL) from->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
     if (to->rt == NULL) return fail(L, task, self, to, SAROS_ECLOSED);
     if (to->output->flies) saros_stream_kept_told(to, result);
     if (from->rt == NULL) return fail(L, task, self, from, SAROS_ECLOSED);
@@ -222,13 +231,12 @@ static int kept_k(lua_State *L, int status, lua_KContext ctx) {
 
 /* It is this task's turn to write to `to`, or its wait for that was ended. */
 static int turn_k(lua_State *L, int status, lua_KContext ctx) {
-    saros_stream *from = lua_touserdata(L, FROM), *to = lua_touserdata(L, TO);
-    saros_task   *task = saros_resumed_raw(L);
-    copy         *self = lua_touserdata(L, STATE);
+    saros_stream *from, *to;
+    copy         *self;
+    saros_task   *task = resumed(L, &from, &to, &self);
     int64_t       result = task->op.result;
     (void)status, (void)ctx;
     saros_wait_unlink(&task->wait);
-    if (from->rt != NULL) from->window.copies &= (uint8_t)~SAROS_COPIES_SENDING;
     if (from->rt == NULL) return fail(L, task, self, from, SAROS_ECLOSED);
     if (saros_is_cancelled(task)) return fail(L, task, self, to, SAROS_ECANCELED);
     if (result < 0 || to->rt == NULL) return fail(L, task, self, to, SAROS_ECLOSED);

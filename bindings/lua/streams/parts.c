@@ -78,19 +78,19 @@ typedef struct space {
 static void put(lua_State *L, void *with) {
     size_t      size = 0;
     const char *bytes = bytes_at(L, -1, &size);
-    space      *space = with;
-    if (bytes == NULL || size > space->left) changed(L);
-    if (size > 0) memcpy(space->to, bytes, size);
-    space->to += size;
-    space->left -= size;
+    space      *rest = with;
+    if (bytes == NULL || size > rest->left) changed(L);
+    if (size > 0) memcpy(rest->to, bytes, size);
+    rest->to += size;
+    rest->left -= size;
     lua_pop(L, 1);
 }
 
 static void join(lua_State *L, int top, size_t total) {
     luaL_Buffer buffer;
-    space       space = {luaL_buffinitsize(L, &buffer, total), total};
-    each(L, top, put, &space);
-    if (space.left > 0) changed(L);
+    space       rest = {luaL_buffinitsize(L, &buffer, total), total};
+    each(L, top, put, &rest);
+    if (rest.left > 0) changed(L);
     luaL_pushresultsize(&buffer, total);
 }
 
@@ -102,18 +102,18 @@ typedef struct places {
 } places;
 
 static void add(lua_State *L, void *with) {
-    places     *places = with;
+    places     *rest = with;
     size_t      size = 0;
     const char *bytes = bytes_at(L, -1, &size);
-    if (bytes == NULL || size > places->total || (size > 0 && places->left == 0)) changed(L);
+    if (bytes == NULL || size > rest->total || (size > 0 && rest->left == 0)) changed(L);
     if (size == 0) {
         lua_pop(L, 1);
         return;
     }
-    saros_parts *parts = places->parts;
+    saros_parts *parts = rest->parts;
     parts->pieces[parts->count] = (saros_piece){bytes, size};
-    places->total -= size;
-    places->left--;
+    rest->total -= size;
+    rest->left--;
     int slot = (int)++parts->count;
     if (lua_type(L, -3) == LUA_TTABLE) lua_rawseti(L, -3, slot);
     else lua_setiuservalue(L, -2, slot);
@@ -125,9 +125,9 @@ static void gather(lua_State *L, int top, size_t count, size_t total) {
     else lua_pushnil(L);
     saros_parts *parts = lua_newuserdatauv(L, sizeof *parts + count * sizeof *parts->pieces, table ? 1 : (int)count);
     *parts = (saros_parts){.total = total};
-    places places = {parts, count, total};
-    each(L, top, add, &places);
-    if (places.total > 0) changed(L);
+    places rest = {parts, count, total};
+    each(L, top, add, &rest);
+    if (rest.total > 0) changed(L);
     if (!table) return;
     lua_pushvalue(L, -2);
     lua_setiuservalue(L, -2, 1);

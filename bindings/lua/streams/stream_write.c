@@ -406,7 +406,8 @@ static int method_try_write(lua_State *L) {
  * who asks before anybody else runs. */
 static int method_cut(lua_State *L) {
     const saros_stream *stream = saros_check_stream(L);
-    lua_pushinteger(L, (lua_Integer)(saros_loop_now(L, "_cut")->cut + saros_stream_taken(stream)));
+    size_t              out = saros_loop_now(L, "_cut")->cut + saros_stream_taken(stream);
+    lua_pushinteger(L, (lua_Integer)out);
     return 1;
 }
 

@@ -165,8 +165,10 @@ static int method_send(lua_State *L) {
         lua_settop(L, 3);
     }
     if (self->stream.writer != NULL) {
-        if (addressed) memcpy(lua_newuserdatauv(L, sizeof address, 0), &address, sizeof address);
-        if (addressed) lua_replace(L, 3);
+        if (addressed) {
+            memcpy(lua_newuserdatauv(L, sizeof address, 0), &address, sizeof address);
+            lua_replace(L, 3);
+        }
         saros_wait_on(task, &self->stream.writers);
         return saros_suspend(L, task, 0, turn_k);
     }

@@ -41,7 +41,7 @@ bool saros_window_own(saros_loop *loop, saros_window *window, size_t more) {
         if (kept > 0) memcpy(block->data, from, kept);
         free_block(loop, window->own);
         window->own = block;
-    } else if (kept > 0) {
+    } else if (window->own != NULL && kept > 0) {
         memmove(window->own->data, from, kept);
     }
     window->at = window->own != NULL ? window->own->data + window->taken : NULL;

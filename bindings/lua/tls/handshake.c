@@ -136,9 +136,12 @@ static bool set_up(lua_State *L, const saros_openssl *openssl, SSL *ssl) {
     /* Nobody is verified again who resumes a session: so it is good only where as much is asked. */
     sessions[sizeof sessions - 2] = (unsigned char)('0' + lua_tointeger(L, 5));
     openssl->SSL_set_verify(ssl, modes[lua_tointeger(L, 5)], NULL);
-    if (server) well = openssl->SSL_set_session_id_context(ssl, sessions, sizeof sessions - 1) == 1;
-    if (server) openssl->SSL_set_accept_state(ssl);
-    else openssl->SSL_set_connect_state(ssl);
+    if (server) {
+        well = openssl->SSL_set_session_id_context(ssl, sessions, sizeof sessions - 1) == 1;
+        openssl->SSL_set_accept_state(ssl);
+    } else {
+        openssl->SSL_set_connect_state(ssl);
+    }
     const char *host = lua_tolstring(L, 4, &size);
     if (!server && host != NULL) well = expect_host(openssl, ssl, host, size);
     const unsigned char *alpn = (const unsigned char *)lua_tolstring(L, 6, &size);
