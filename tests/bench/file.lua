@@ -5,15 +5,7 @@ local PIECE <const> = 64 * 1024
 
 local found, saros = pcall(require, "saros")
 local megabytes = tonumber(arg[1]) or 256
-local name = os.tmpname()
-
-do
-   local file <close> = assert(io.open(name, "wb"))
-   local piece = ("x"):rep(1024 * 1024)
-   for _ = 1, megabytes do
-      file:write(piece)
-   end
-end
+local name = dofile((arg[0]:gsub("[^/]*$", "large_file.lua")))(megabytes)
 
 local open = found and saros.open or io.open
 local cpu = os.clock()

@@ -12,14 +12,7 @@ if arg[1] == "sink" then
 end
 
 local megabytes = tonumber(arg[1]) or 256
-local name = os.tmpname()
-do
-   local file <close> = assert(io.open(name, "wb"))
-   local piece = ("x"):rep(1024 * 1024)
-   for _ = 1, megabytes do
-      file:write(piece)
-   end
-end
+local name = dofile((arg[0]:gsub("[^/]*$", "large_file.lua")))(megabytes)
 
 local listener <close> = assert(saros.listen("127.0.0.1:0"))
 local host = -1

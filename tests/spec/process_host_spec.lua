@@ -3,6 +3,7 @@
 
 local saros = require "saros"
 local kit = require "support.kit"
+local children = require "support.children"
 require("support.leaks")(before_each, after_each)
 
 local it_runs = kit.needs("sockets", it, pending)
@@ -160,16 +161,9 @@ describe("a process that is Saros", function()
    end)
 
    it_runs("I11: is one of many that end together", function()
-      local list, tasks = {}, {}
-      for i = 1, 10 do
-         list[i] = assert(saros.process.spawn(host("saros.stdin:read() os.exit(" .. i .. ")", {stdin = "pipe"})))
-         tasks[i] = saros.spawn(list[i].wait, list[i])
-      end
-      for i = 1, 10 do list[i].stdin:close() end
-      for i = 1, 10 do
-         assert.are.same({"exit", i}, {tasks[i]:await()})
-         list[i]:close()
-      end
+      children.end_together(10, function(i)
+         return saros.process.spawn(host("saros.stdin:read() os.exit(" .. i .. ")", {stdin = "pipe"}))
+      end)
    end)
 
    it_runs("I12: is none where there is no such program, or no such folder", function()

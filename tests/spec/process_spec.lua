@@ -2,6 +2,7 @@
 
 local saros = require "saros"
 local kit = require "support.kit"
+local end_together = require("support.children").end_together
 local found, lfs = pcall(require, "lfs")
 require("support.leaks")(before_each, after_each)
 
@@ -306,16 +307,7 @@ describe("a process", function()
    end)
 
    it_runs("I11: tells of fifty that end together", function()
-      local list, tasks = {}, {}
-      for i = 1, 50 do
-         list[i] = assert(spawn({"sh", "-c", "read line; exit " .. i, stdin = "pipe"}))
-         tasks[i] = saros.spawn(list[i].wait, list[i])
-      end
-      for i = 1, 50 do list[i].stdin:close() end
-      for i = 1, 50 do
-         assert.are.same({"exit", i}, {tasks[i]:await()})
-         list[i]:close()
-      end
+      end_together(50, function(i) return spawn({"sh", "-c", "read line; exit " .. i, stdin = "pipe"}) end)
    end)
 
    it_runs("I10: ends with a status that nobody knows where SIGCHLD is ignored", function()

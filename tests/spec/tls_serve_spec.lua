@@ -2,15 +2,8 @@
 
 local saros = require "saros"
 local kit = require "support.kit"
-local files = require("support.certificates").make()
-
-local why = not saros._tls.info and "this build has no OpenSSL" or not files and "no openssl program here"
-   or kit.driver == "none" and "driver none has no sockets"
-if files then teardown(files.remove) end
-if why then
-   describe("saros.serve with tls", function() pending("(" .. why .. ")") end)
-   return
-end
+local files = require("support.certificates").of_spec("saros.serve with tls", describe, pending, teardown)
+if not files then return end
 require("support.leaks")(before_each, after_each)
 
 local CLIENT <const> = {tls = {ca = files.ca, host = "localhost"}}

@@ -3,15 +3,8 @@
 
 local saros = require "saros"
 local kit = require "support.kit"
-local files = require("support.certificates").make()
-
-local why = not saros._tls.info and "this build has no OpenSSL" or not files and "no openssl program here"
-   or kit.driver == "none" and "driver none has no sockets"
-if files then teardown(files.remove) end
-if why then
-   describe("streams over TLS", function() pending("(" .. why .. ")") end)
-   return
-end
+local files = require("support.certificates").of_spec("streams over TLS", describe, pending, teardown)
+if not files then return end
 
 -- What is another thing where bytes are encrypted.
 local LITTLE <const> = kit.driver == "sim" and "less fits there than is encrypted at once"

@@ -1,8 +1,9 @@
 -- certificates.lua: certificates for specs about TLS, made by the openssl program into a temporary folder.
 --
--- make(): a table of file names, or nil where there is no openssl (or no shell) here. remove() takes the folder away.
+-- make(), of_spec(about): a table of file names, or nil where there is no openssl (or no shell) here. remove() takes the folder away.
 -- Keys are of elliptic curves: a dozen of them takes a fifth of a second.
 
+local saros = require "saros"
 local kit = require("support.kit")
 
 local certificates = {}
@@ -53,6 +54,18 @@ function certificates.make()
    }, {
       __index = function(_, name) return folder .. "/" .. (name:gsub("_key$", ".key"):gsub("^([%w]+)$", "%1.pem")) end,
    })
+end
+
+-- For a spec that needs them, and sockets: the table, removed when the file has run; or nil, and `about` says why not. After
+-- it: what busted gives to the spec's file alone.
+function certificates.of_spec(about, describe, pending, teardown)
+   local files = certificates.make()
+   local why = not saros._tls.info and "this build has no OpenSSL" or not files and "no openssl program here"
+      or kit.driver == "none" and "driver none has no sockets"
+   if files then teardown(files.remove) end
+   if not why then return files end
+   describe(about, function() pending("(" .. why .. ")") end)
+   return nil
 end
 
 return certificates

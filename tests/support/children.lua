@@ -1,0 +1,22 @@
+-- children.lua: what specs of processes have in common.
+
+local saros = require "saros"
+local assert = require "luassert"
+
+local children = {}
+
+-- Many processes, each of which ends with its own number once its stdin has ended: all are told.
+function children.end_together(count, spawn)
+   local list, tasks = {}, {}
+   for i = 1, count do
+      list[i] = assert(spawn(i))
+      tasks[i] = saros.spawn(list[i].wait, list[i])
+   end
+   for i = 1, count do list[i].stdin:close() end
+   for i = 1, count do
+      assert.are.same({"exit", i}, {tasks[i]:await()})
+      list[i]:close()
+   end
+end
+
+return children
