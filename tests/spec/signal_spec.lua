@@ -53,8 +53,8 @@ describe("saros.signal.wait", function()
       kit.raises("cannot be waited for", saros.signal.open, "SIGSEGV")
    end)
 
-   it("is ENOSYS where there are no signals", function()
-      if lacking == "sockets" and not kit.lacks("sockets") then kit.skip("there are") end
+   it("is ENOSYS in a simulated world", function()
+      if kit.driver ~= "sim" then kit.skip("this one is real") end
       assert.are.equal("ENOSYS", (select(3, saros.signal.wait("SIGTERM"))))
       assert.are.equal("ENOSYS", (select(3, saros.signal.open("SIGTERM"))))
    end)
@@ -194,5 +194,54 @@ describe("what a signal does without us", function()
          loop:run(function() saros.signal.open("SIGUSR1") end)
          loop:close()]])
       assert.is_truthy(errors:find("a source of signals that was opened at (command line):", 1, true), errors)
+   end)
+end)
+
+-- Under Wine a program is one of the system's processes as well, and signals that it gets there are Ctrl-C to it.
+describe("what a console tells its programs on Windows", function()
+   local function press_ctrl_c(mark)
+      for _, name in ipairs(saros.fs.list("Z:\\proc")) do
+         local file <close> = name:find("^%d+$") and io.open("Z:\\proc\\" .. name .. "\\cmdline", "rb")
+         if file and (file:read("a") or ""):find(mark, 1, true) then
+            return assert(os.execute("start /unix /bin/kill -INT " .. name))
+         end
+      end
+      error("no process is called with " .. mark)
+   end
+
+   it("is a signal to those who listen to it, all of them, and the host's again after the last", function()
+      if not kit.windows or kit.driver == "sim" then kit.skip("no such console here") end
+      if not os.getenv("WINELOADER") then kit.skip("a console of our own would be needed") end
+      local mark = ("ctrl-c %d %s"):format(os.time(), kit.driver)
+      local host <close> = assert(saros.process.spawn({kit.host, "--driver", kit.driver, "-e", [[
+         local saros = require "saros"
+         io.stdout:setvbuf("no")
+         local _ <close> = setmetatable({}, {__close = function() print("main closed") end})
+         do
+            local both <close> = saros.signal.open("SIGINT", "SIGBREAK")
+            local one <close> = saros.signal.open("SIGINT")
+            print("listens")
+            print(both:wait(), one:wait())
+            print(saros.timeout(0.01, both.wait, both))
+         end
+         print("listens no more")
+         saros.sleep(100)]], mark, stdin = "null", stdout = "pipe", stderr = "stdout"}))
+      local function line() return (saros.timeout(20, host.stdout.read, host.stdout)) end
+      assert.are.equal("listens", line())
+      press_ctrl_c(mark)
+      assert.are.equal("SIGINT\tSIGINT", line())
+      assert.are.equal("nil", (line() or ""):sub(1, 3))
+      assert.are.equal("listens no more", line())
+      press_ctrl_c(mark)
+      assert.are.equal("main closed", line())
+      host:wait()
+   end)
+
+   it("is none of the signals that there are elsewhere: they raise an error", function()
+      if not kit.windows or kit.driver == "sim" then kit.skip("no such console here") end
+      for _, name in ipairs({"SIGUSR1", "SIGKILL", "SIGSEGV"}) do
+         kit.raises("this signal cannot be waited for", saros.signal.open, "SIGHUP", name)
+      end
+      kit.raises("a signal's name expected", saros.signal.wait, "CTRL_C")
    end)
 end)

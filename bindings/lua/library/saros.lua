@@ -1224,7 +1224,7 @@ local signal = {}
 ---@class saros.signals
 local Signals = {}
 
----Waits for the first of these signals; its name.
+---Waits for the first of these signals; its name. On Windows: "SIGINT", "SIGBREAK", "SIGHUP", "SIGTERM".
 ---@async
 ---@param ... string "SIGTERM", "SIGINT", …
 ---@return string?

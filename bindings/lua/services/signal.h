@@ -1,4 +1,4 @@
-/* signal.h: between saros.signal and the system that sends signals: service_signal.c, or service_signal_none.c. */
+/* signal.h: between saros.signal and the system that sends signals: service_signal.c, or service_signal_windows.c. */
 #ifndef SAROS_LUA_SIGNAL_H
 #define SAROS_LUA_SIGNAL_H
 

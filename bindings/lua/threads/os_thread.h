@@ -29,7 +29,7 @@ void saros_mutex_lock(saros_mutex *mutex);
 void saros_mutex_unlock(saros_mutex *mutex);
 
 /* Body, interrupted and p are set; maker: whose thread this is, NULL: none of ours. 0 or SAROS_E… */
-int  saros_os_thread_start(saros_os_thread *thread, const saros_os_thread *maker);
+int saros_os_thread_start(saros_os_thread *thread, const saros_os_thread *maker);
 /* Once for each that has begun. Where it was interrupted before, it is again and again, after 1 s, 2 s, 4 s, … */
 void saros_os_thread_join(saros_os_thread *thread);
 /* Has `interrupted` called on that thread, soon, in the midst of what it does; no effect where this system has no signal
