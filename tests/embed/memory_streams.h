@@ -57,7 +57,8 @@ static const char streaming[] =
     "   assert(not saros.adopt(-1))\n"
     "end\n"
     "local function options()\n"
-    "   local l <close> = assert(saros.listen('127.0.0.1:0', {backlog = 5, keepalive = " KEEPALIVE ", send_buffer = 10000}))\n"
+    "   local l <close> = assert(saros.listen('127.0.0.1:0', {backlog = 5, keepalive = " KEEPALIVE
+    ", send_buffer = 10000}))\n"
     "   local s <close> = assert(saros.connect(l:address(), {nodelay = false, linger = 0, bind = '127.0.0.1:0'}))\n"
     "   local c <close> = assert(l:accept()); assert(s:option 'linger' == 0 and c:option 'keepalive')\n"
     "   s:option('nodelay', true); assert(not pcall(s.option, s, 'x')); assert(s:peer_address() == l:address())\n"
