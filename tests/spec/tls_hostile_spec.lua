@@ -335,6 +335,31 @@ describe("a TLS connection", function()
       end
    end)
 
+   it("counts it once also where it is told and timed out in one turn", function()
+      if kit.lacks("time") then kit.skip(kit.lacks("time")) end
+      local text = ("0123456789"):rep(1000000)
+      for round = 1, 10 do
+         local client, server = kit.pair()
+         local _ <close> = closer(client, server)
+         shake(client, server)
+         local cut
+         local deadline = saros.now() + 0.02
+         local writer = saros.spawn(function()
+            cut = saros.timeout(0.02, client.write, client, text) and #text or client:_cut()
+         end)
+         kit.turns(round)
+         local parts = {}
+         for i = 1, round do parts[i] = saros.timeout(0, server.read_some, server) end
+         repeat until saros.now() > deadline + 0.001
+         writer:await()
+         local rest = saros.spawn(client.write, client, text:sub(cut + 1))
+         local got = table.concat(parts)
+         got = got .. saros.timeout(20, server.read_exactly, server, #text - #got)
+         rest:await()
+         assert.is_true(got == text)
+      end
+   end)
+
    it("is closed when the script has forgotten it", function()
       local server = kit.pair()
       server:close()

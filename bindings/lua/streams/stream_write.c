@@ -149,14 +149,16 @@ static int write_k(lua_State *L, int status, lua_KContext ctx) {
     saros_stream *stream = lua_touserdata(L, 1);
     saros_task   *task = saros_resumed_raw(L);
     saros_op      next;
+    int64_t       result = task->op.result;
+    size_t        sent = (size_t)ctx;
+    bool          open = stream->rt != NULL;
     (void)status;
-    if (task->op.result < 0 || stream->rt == NULL)
-        return fail_write(L, stream, task, task->op.result < 0 ? (int)task->op.result : SAROS_ECLOSED, (size_t)ctx);
-    size_t sent = (size_t)ctx + (size_t)task->op.result;
+    if (result == SAROS_ECANCELED && open) sent += saros_stream_taken(stream); /* that goes out all the same */
+    if (result < 0 || !open) return fail_write(L, stream, task, result < 0 ? (int)result : SAROS_ECLOSED, sent);
+    sent += (size_t)result;
     count(L, &task->op);
-    if (saros_is_cancelled(task) &&
-        fill(L, stream, &next, sent)) /* what a layer has taken is in `sent`, and counted by _cut */
-        return fail_write(L, stream, task, SAROS_ECANCELED, sent - saros_stream_taken(stream));
+    if (saros_is_cancelled(task) && fill(L, stream, &next, sent))
+        return fail_write(L, stream, task, SAROS_ECANCELED, sent);
     return send_rest(L, stream, task, sent);
 }
 
@@ -405,9 +407,8 @@ static int method_try_write(lua_State *L) {
 /* How many bytes of the last write that failed or was cancelled went out: an error that is raised has no room for it. For
  * who asks before anybody else runs. */
 static int method_cut(lua_State *L) {
-    const saros_stream *stream = saros_check_stream(L);
-    size_t              out = saros_loop_now(L, "_cut")->cut + saros_stream_taken(stream);
-    lua_pushinteger(L, (lua_Integer)out);
+    saros_check_stream(L);
+    lua_pushinteger(L, (lua_Integer)saros_loop_now(L, "_cut")->cut);
     return 1;
 }
 
