@@ -145,6 +145,26 @@ describe("saros.fs", function()
       assert.are.equal("ENOENT", (failure(fs.temp_file({dir = root .. "/none"}))))
    end)
 
+   it("leaves nothing temporary where its caller was cancelled, whenever that was", function()
+      local root, _ <close> = folder()
+      local given, keep = 0, {}
+      for round = 1, 40 do
+         local task = saros.spawn(function()
+            keep[#keep + 1] = (round % 2 == 0 and fs.temp_file or fs.temp_dir)({dir = root})
+            given = given + 1
+         end)
+         kit.turns(round // 2 % 3)
+         local stop = os.clock() + round // 6 % 3 / 1000 -- perhaps it is made meanwhile, and not told
+         repeat until os.clock() >= stop
+         task:cancel()
+         saros.pcall(task.await, task)
+      end
+      kit.wait_until(function() return #fs.list(root) == given end)
+      for _, file in ipairs(keep) do
+         if type(file) ~= "string" then file:close() end
+      end
+   end)
+
    it_posix("has links, modes and times", function()
       local root, _ <close> = folder()
       local file, link = put(root .. "/file"), root .. "/link"

@@ -45,6 +45,7 @@ describe("stream:option", function()
    it("refuses names that there are not, and values that make no sense", function()
       local client, server = kit.pair()
       kit.raises("unknown option 'nodelai'", client.option, client, "nodelai")
+      kit.raises("unknown option 'nodelay'", client.option, client, "nodelay\0")
       kit.raises("bad argument #2", client.option, client)
       for name, values in pairs({ nodelay = { 1, "true", {} }, keepalive = { 1 }, linger = { -1, true, 1.5, 1 << 40 },
                                   send_buffer = { 0, -1, true, "big", 1 << 31 }, ttl = { 0, 256, false } }) do

@@ -213,7 +213,7 @@ describe("what a console tells its programs on Windows", function()
       if not kit.windows or kit.driver == "sim" then kit.skip("no such console here") end
       if not os.getenv("WINELOADER") then kit.skip("a console of our own would be needed") end
       local mark = ("ctrl-c %d %s"):format(os.time(), kit.driver)
-      local host <close> = assert(saros.process.spawn({kit.host, "--driver", kit.driver, "-e", [[
+      local program <close> = assert(saros.process.spawn({kit.host, "--driver", kit.driver, "-e", [[
          local saros = require "saros"
          io.stdout:setvbuf("no")
          local _ <close> = setmetatable({}, {__close = function() print("main closed") end})
@@ -226,7 +226,7 @@ describe("what a console tells its programs on Windows", function()
          end
          print("listens no more")
          saros.sleep(100)]], mark, stdin = "null", stdout = "pipe", stderr = "stdout"}))
-      local function line() return (saros.timeout(20, host.stdout.read, host.stdout)) end
+      local function line() return (saros.timeout(20, program.stdout.read, program.stdout)) end
       assert.are.equal("listens", line())
       press_ctrl_c(mark)
       assert.are.equal("SIGINT\tSIGINT", line())
@@ -234,7 +234,7 @@ describe("what a console tells its programs on Windows", function()
       assert.are.equal("listens no more", line())
       press_ctrl_c(mark)
       assert.are.equal("main closed", line())
-      host:wait()
+      program:wait()
    end)
 
    it("is none of the signals that there are elsewhere: they raise an error", function()

@@ -413,6 +413,13 @@ describe("a TLS handshake", function()
       assert.are.same({nil, "ECERT"}, {elsewhere[1], elsewhere[3]})
    end)
 
+   it("offers a session only where it is to be believed whom it was believed then", function()
+      local ours = {server = true, context = assert(saros.tls.context{cert = files.server, key = files.server_key})}
+      local session = session_of(CLIENT, ours)
+      local _, _, result = shake(with(CLIENT, {session = session, ca = files.stranger}), ours)
+      assert.are.same({nil, "ECERT"}, {result[1], result[3]})
+   end)
+
    it("resumes no session that was made without the certificate that is asked for now", function()
       for _, version in ipairs{"1.2", "1.3"} do
          local context = assert(saros.tls.context{cert = files.server, key = files.server_key, ca = files.ca, max_version = version})

@@ -12,7 +12,8 @@ local base = {}
 
 -- A time-out of 0 means "look, and do not wait". The loop looks at the kernel when 20 us have passed since the last
 -- time (SAROS_BURST in core/loop.h): what is ready is found within this, and others run meanwhile.
-local LOOK <const> = 0.000025
+base.LOOK = 0.000025
+local LOOK <const> = base.LOOK
 local STEP <const> = 8192 -- what LuaSocket sends in one call, with a time-out for each
 
 -- Seconds since 1970; a simulated world has a calendar of its own, as os.time shows it.

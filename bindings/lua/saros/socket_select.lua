@@ -7,7 +7,7 @@ local saros = ...
 
 local base = saros._socket_base
 
-local LOOK <const> = 0.000025 -- as in socket_base.lua: one look at the kernel
+local LOOK <const> = base.LOOK
 
 local function check(list, arg)
    if list ~= nil and type(list) ~= "table" then

@@ -208,21 +208,24 @@ local function whom(options)
    return options.insecure and VERIFY.none or VERIFY.required
 end
 
--- Which host a stream leads to, verified, and so a session: OpenSSL verifies nobody again who resumes one.
+-- Which host a stream leads to, verified, and on whose word; and so a session, because OpenSSL verifies nobody again
+-- who resumes one.
 local verified = setmetatable({}, {__mode = "k"})
+
+local function verdict(host, context) return ("%s\0%s"):format(host, made_of[context].ca or "the system") end
 
 local function handshake(stream, options, context, what, whose)
    local verify = whom(options)
    local host, session = host_name(what, options.host), options.session
    if not options.server and verify ~= VERIFY.none and not host then wrong(what, "host", "the name to verify") end
-   if session and verify ~= VERIFY.none and verified[session] ~= host then session = nil end
+   if session and verify ~= VERIFY.none and verified[session] ~= verdict(host, context) then session = nil end
    whose = whose or stream:peer_address() or "?"
    local done, message, code = stream:flush() -- what was written in plain is sent so
    if not done then return nil, message, code end
    done, message, code = saros.timeout(options.timeout or TIMEOUT, core.handshake, stream, context,
       options.server or false, host, verify, wire(what, options.alpn), session)
    if done then
-      if not options.server and verify ~= VERIFY.none then verified[stream] = host end
+      if not options.server and verify ~= VERIFY.none then verified[stream] = verdict(host, context) end
       return done
    end
    if host and not whose:find(host, 1, true) then whose = ("%s (%s)"):format(host, whose) end

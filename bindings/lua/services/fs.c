@@ -2,7 +2,7 @@
  *
  * The functions here are in a table saros._fs, to which saros/fs.lua adds what is made of several of them. Promises: an
  * error names the function, the paths and the code; what a name cannot be is an argument error; whoever is cancelled goes
- * on at once, and what was begun is done all the same. */
+ * on at once, and what was begun is done all the same; but nothing temporary is left whose name nobody knows. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,10 +108,21 @@ static bool after(const saros_libuv *uv, saros_fs_job *job, ssize_t result) {
     case DONE: break;
     case STATUS: self->status = request->statbuf; break;
     case LIST: kept = list(uv, self); break;
-    case TEXT: kept = keep(self, request->ptr, strlen(request->ptr)); break;
-    case PATH: kept = keep(self, request->path, strlen(request->path)); break;
+    case TEXT: kept = keep(self, request->ptr, strlen((const char *)request->ptr) + 1); break;
+    case PATH: kept = keep(self, request->path, strlen(request->path) + 1); break;
     }
     if (!kept) job->error = SAROS_ENOMEM;
+    return false;
+}
+
+/* A temporary folder whose name nobody gets goes as if it had not been made: at once, it is empty. */
+static bool told(saros_job *job) {
+    const work        *self = (work *)(void *)job;
+    const saros_libuv *uv = saros_service_uv(job->rt->service);
+    uv_fs_t            request;
+    if (!job->given_up || self->number != CALL_mkdtemp || self->size == 0) return false;
+    uv->fs_rmdir(NULL, &request, self->text, NULL);
+    uv->fs_req_cleanup(&request);
     return false;
 }
 
@@ -181,7 +192,7 @@ static int call_k(lua_State *L, int status, lua_KContext ctx) {
     case DONE: lua_pushboolean(L, 1); break;
     case STATUS: push_status(L, &self->status); break;
     case LIST: push_list(L, self); return 2;
-    default: lua_pushlstring(L, self->text, self->size); break;
+    default: lua_pushstring(L, self->text); break;
     }
     return 1;
 }
@@ -220,6 +231,7 @@ static int any_call(lua_State *L) {
     saros_fs_prepare(&self->fs);
     self->fs.call = call;
     self->fs.after = after;
+    self->fs.job.told = told;
     self->number = number;
     self->flags = flags;
     for (int i = 0; i < 2; i++) { /* the strings stay while the service reads them */

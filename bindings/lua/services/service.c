@@ -287,9 +287,10 @@ int saros_job_resumed(lua_State *L, int at) {
     saros_task *task = saros_resumed_raw(L);
     int64_t     result;
     saros_wait_unlink(&task->wait);
-    if (job->rt != NULL) saros_job_give_up(job); /* not told yet: cancelled */
-    saros_resumed(L, &result);                   /* raises where it was */
-    return result < 0 ? (int)result : (int)job->op.result;
+    if (job->rt == NULL) return (int)job->op.result; /* told: a cancel that came too late takes nothing away */
+    saros_job_give_up(job);
+    saros_resumed(L, &result); /* raises */
+    return (int)result;
 }
 
 // clang-format off

@@ -38,7 +38,7 @@ void saros_service_at_end(saros_service *service, void (*end)(saros_service *ser
  * where the service cannot be had for lack of memory; where there is no libuv, or no such thing in a simulated world, it
  * returns nil, message, "ENOSYS". */
 int saros_job_await(lua_State *L, saros_task *task, int at, const char *what, lua_KFunction k);
-/* First in a continuation; raises where the task was cancelled. What came of the job: 0 or an error. */
+/* First in a continuation; raises where the task was cancelled before the job was told. What came of it: 0 or an error. */
 int saros_job_resumed(lua_State *L, int at);
 
 /* The loop's thread: nobody waits for it any more, nor need the loop. No effect on one that was told. */

@@ -56,10 +56,19 @@ static int refused(unsigned mode) {
     }
 }
 
+/* A temporary file that nobody has got, and whose name nobody knows. */
+static void remove_unseen(const saros_libuv *uv, const saros_file *file) {
+    uv_fs_t request;
+    if (!file->temporary) return;
+    uv->fs_unlink(NULL, &request, file->path, NULL);
+    uv->fs_req_cleanup(&request);
+}
+
 static void close_at_once(const saros_libuv *uv, saros_file *file) {
     uv_fs_t request;
     if (!file->borrowed) uv->fs_close(NULL, &request, file->fd, NULL);
     file->fd = -1;
+    remove_unseen(uv, file);
 }
 
 static bool after_open(const saros_libuv *uv, saros_file *file, ssize_t result) {
@@ -96,7 +105,7 @@ static bool after_write(saros_file *file, ssize_t result) {
     return self->error == 0 && file->written < file->length;
 }
 
-static bool after_close(saros_file *file, ssize_t result) {
+static bool after_close(const saros_libuv *uv, saros_file *file, ssize_t result) {
     saros_fs_job *self = &file->fs;
     if (file->written < file->length) {
         if (after_write(file, result)) return true;
@@ -108,6 +117,7 @@ static bool after_close(saros_file *file, ssize_t result) {
         file->close_error = saros_error_from_uv((int)result);
     }
     file->fd = -1; /* also where closing has failed: nobody can say whose number it is now */
+    remove_unseen(uv, file);
     return false;
 }
 
@@ -116,7 +126,7 @@ static bool after(const saros_libuv *uv, saros_fs_job *self, ssize_t result) {
     switch (file->doing) {
     case SAROS_FILE_OPENS: return after_open(uv, file, result);
     case SAROS_FILE_WRITES: return after_write(file, result);
-    case SAROS_FILE_CLOSES: return after_close(file, result);
+    case SAROS_FILE_CLOSES: return after_close(uv, file, result);
     case SAROS_FILE_READS: file->got = result; break;
     case SAROS_FILE_STATS: file->size = (int64_t)self->request.statbuf.st_size; break;
     default: break;
@@ -266,7 +276,7 @@ void saros_file_close_now(const saros_libuv *uv, saros_file *file) {
     file->rt = NULL;
     if (file->fd >= 0 && begin_close(file)) {
         do call(uv, NULL, &file->fs, NULL);
-        while (after_close(file, file->fs.request.result));
+        while (after_close(uv, file, file->fs.request.result));
         told(&file->fs.job);
     }
     saros_file_forget(file);

@@ -102,9 +102,17 @@ static int unknown(lua_State *L, const char *name) {
     return luaL_argerror(L, 2, lua_pushfstring(L, "unknown option '%s'", name));
 }
 
+/* No option's name has a zero in it. */
+static const char *check_name(lua_State *L) {
+    size_t      length;
+    const char *name = luaL_checklstring(L, 2, &length);
+    if (strlen(name) < length) unknown(L, name);
+    return name;
+}
+
 /* stream:option(name[, value]) */
 int saros_method_option(lua_State *L, saros_stream *stream) {
-    const char               *name = luaL_checkstring(L, 2);
+    const char               *name = check_name(L);
     const saros_known_option *option = saros_stream_knows;
     while (option->name != NULL && strcmp(option->name, name) != 0) option++;
     if (option->name == NULL) return unknown(L, name);
@@ -128,7 +136,7 @@ static int any_option(lua_State *L) {
 #undef NAME
     };
     saros_stream *stream = saros_check_any(L);
-    const char   *name = luaL_checkstring(L, 2);
+    const char   *name = check_name(L);
     bool          ask = lua_isnoneornil(L, 3);
     saros_setting setting = {0};
     while (setting.option < SAROS_OPTION_KINDS && strcmp(names[setting.option], name) != 0) setting.option++;

@@ -31,9 +31,13 @@ void saros_window_forget(saros_loop *loop, saros_window *window) {
 bool saros_window_own(saros_loop *loop, saros_window *window, size_t more) {
     const char *from = window->left + window->taken > 0 ? window->at - window->taken : NULL;
     size_t      kept = window->left + window->taken, need = kept + more;
-    size_t      has = window->own != NULL ? window->own->room : 0;
-    if (need > has) {
-        size_t room = has > 0 ? has : 512;
+    if (kept == 0 && more == 0 && window->own == NULL) {
+        window->at = NULL;
+        window->lent = false;
+        return true;
+    }
+    if (window->own == NULL || need > window->own->room) {
+        size_t room = window->own != NULL ? window->own->room : 512;
         while (room < need) room *= 2;
         saros_window_block *block = saros_realloc(loop, NULL, 0, sizeof *block + room);
         if (block == NULL) return false;
@@ -41,10 +45,10 @@ bool saros_window_own(saros_loop *loop, saros_window *window, size_t more) {
         if (kept > 0) memcpy(block->data, from, kept);
         free_block(loop, window->own);
         window->own = block;
-    } else if (window->own != NULL && kept > 0) {
+    } else if (kept > 0) {
         memmove(window->own->data, from, kept);
     }
-    window->at = window->own != NULL ? window->own->data + window->taken : NULL;
+    window->at = window->own->data + window->taken;
     window->lent = false;
     return true;
 }
