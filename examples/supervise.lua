@@ -17,6 +17,11 @@ local FIRST <const>, LAST <const> = 0.1, 30 -- seconds between two starts
 local LONG_ENOUGH <const> = 10              -- what has run so long starts at FIRST again
 local PATIENCE <const> = 5                  -- seconds between SIGTERM and SIGKILL
 
+if #arg == 0 then
+   io.stderr:write("usage: supervise.lua COMMAND [COMMAND...]\n")
+   os.exit(2)
+end
+
 local running = {} -- processes, by command
 
 -- Asks it to end. <close> kills what does not.

@@ -162,6 +162,11 @@ end)
 describe("examples: processes", function()
    local it = (windows or not reaches_others) and pending or it
 
+   it("supervise says how it is called where it is given nothing", function()
+      local output, ending = finish(assert(io.popen(command(host, example("supervise")))))
+      assert.are.same({"usage: supervise.lua COMMAND [COMMAND...]\n", "exit 2"}, {output, ending})
+   end)
+
    it("supervise begins programs again, later and later; anew at SIGHUP; and ends them at SIGTERM", function()
       local saros = require "saros"
       local steady = "sh -c \"trap 'echo asked; exit 7' TERM; echo ready; while :; do sleep 0.01; done\""
