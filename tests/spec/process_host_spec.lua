@@ -3,7 +3,7 @@
 
 local saros = require "saros"
 local kit = require "support.kit"
-local children = require "support.children"
+local common = require "support.children"
 require("support.leaks")(before_each, after_each)
 
 local it_runs = kit.needs("sockets", it, pending)
@@ -124,15 +124,7 @@ describe("a process that is Saros", function()
    end)
 
    it_runs("F14: is not there where its task is cancelled while it begins, and by <close>", function()
-      for turns = 0, 6 do
-         local task = saros.spawn(function()
-            local p <close> = assert(saros.process.spawn(FOREVER))
-            p:wait()
-         end)
-         kit.turns(turns)
-         task:cancel()
-         assert.is_false((saros.pcall(task.await, task)))
-      end
+      common.gone_when_cancelled(function() return saros.process.spawn(FOREVER) end)
    end)
 
    -- That it is gone is seen by what it had: a connection, or, as Wine's server keeps sockets of what was killed now and then,
@@ -161,7 +153,7 @@ describe("a process that is Saros", function()
    end)
 
    it_runs("I11: is one of many that end together", function()
-      children.end_together(10, function(i)
+      common.end_together(10, function(i)
          return saros.process.spawn(host("saros.stdin:read() os.exit(" .. i .. ")", {stdin = "pipe"}))
       end)
    end)

@@ -2,7 +2,7 @@
 
 local saros = require "saros"
 local kit = require "support.kit"
-local end_together = require("support.children").end_together
+local common = require "support.children"
 local found, lfs = pcall(require, "lfs")
 require("support.leaks")(before_each, after_each)
 
@@ -271,15 +271,7 @@ describe("a process", function()
    end)
 
    it_runs("F14: is not there where its task is cancelled while it begins", function()
-      for turns = 0, 6 do
-         local task = saros.spawn(function()
-            local p <close> = assert(spawn({"sleep", "100", stdin = "pipe", stdout = "pipe"}))
-            p:wait()
-         end)
-         kit.turns(turns)
-         task:cancel()
-         assert.is_false((saros.pcall(task.await, task)))
-      end
+      common.gone_when_cancelled(function() return spawn({"sleep", "100", stdin = "pipe", stdout = "pipe"}) end)
    end)
 
    it_runs("F14: is not there where the coroutine in which it begins is closed", function()
@@ -307,7 +299,7 @@ describe("a process", function()
    end)
 
    it_runs("I11: tells of fifty that end together", function()
-      end_together(50, function(i) return spawn({"sh", "-c", "read line; exit " .. i, stdin = "pipe"}) end)
+      common.end_together(50, function(i) return spawn({"sh", "-c", "read line; exit " .. i, stdin = "pipe"}) end)
    end)
 
    it_runs("I10: ends with a status that nobody knows where SIGCHLD is ignored", function()

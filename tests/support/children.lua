@@ -19,4 +19,17 @@ function children.end_together(count, spawn)
    end
 end
 
+-- None is left where its task is cancelled while it begins, in whatever turn.
+function children.gone_when_cancelled(spawn)
+   for turns = 0, 6 do
+      local task = saros.spawn(function()
+         local p <close> = assert(spawn())
+         p:wait()
+      end)
+      for _ = 1, turns do saros.sleep(0) end
+      task:cancel()
+      assert.is_false((saros.pcall(task.await, task)))
+   end
+end
+
 return children

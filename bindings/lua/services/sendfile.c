@@ -269,9 +269,11 @@ static int resumed(lua_State *L, int status, lua_KContext waited) {
     } else if (waited == FOR_SEND) {
         self->unanswered = 0;
         /* what a layer has taken goes out, whatever becomes of the write */
-        int64_t sent =
-            result == SAROS_ECANCELED && stream->layer != NULL ? (int64_t)stream->layer->taken(stream) : result;
-        if (sent > 0) self->out += (size_t)sent, count(self, sent);
+        int64_t sent = result == SAROS_ECANCELED ? (int64_t)saros_stream_taken(stream) : result;
+        if (sent > 0) {
+            self->out += (size_t)sent;
+            count(self, sent);
+        }
     } else {
         self->unanswered = 0;
     }

@@ -315,4 +315,7 @@ int saros_proc_begin(saros_service *service, saros_proc *child) {
     return error;
 }
 
-int saros_proc_signal(const char *name) { return saros_signal_number(name); }
+int saros_proc_signal(const char *name) {
+    const saros_known_signal *one = saros_signal_find(name);
+    return one != NULL ? one->number : 0;
+}

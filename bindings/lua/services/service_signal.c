@@ -11,60 +11,42 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <string.h>
 
 #include "bindings/lua/services/signal.h"
 
 enum { MOST = 64 };
 
 // clang-format off
-static const struct { const char *name; int number; } known[] = {
-    {"SIGHUP", SIGHUP}, {"SIGINT", SIGINT}, {"SIGQUIT", SIGQUIT}, {"SIGILL", SIGILL}, {"SIGTRAP", SIGTRAP},
-    {"SIGABRT", SIGABRT}, {"SIGBUS", SIGBUS}, {"SIGFPE", SIGFPE}, {"SIGKILL", SIGKILL}, {"SIGUSR1", SIGUSR1},
-    {"SIGSEGV", SIGSEGV}, {"SIGUSR2", SIGUSR2}, {"SIGPIPE", SIGPIPE}, {"SIGALRM", SIGALRM}, {"SIGTERM", SIGTERM},
-    {"SIGCHLD", SIGCHLD}, {"SIGCONT", SIGCONT}, {"SIGSTOP", SIGSTOP}, {"SIGTSTP", SIGTSTP}, {"SIGTTIN", SIGTTIN},
-    {"SIGTTOU", SIGTTOU}, {"SIGURG", SIGURG}, {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ}, {"SIGVTALRM", SIGVTALRM},
-    {"SIGPROF", SIGPROF}, {"SIGSYS", SIGSYS},
+#define HEARD(name) {#name, name, true},
+#define DEAF(name)  {#name, name, false},
+const saros_known_signal saros_known_signals[] = {
+    HEARD(SIGHUP) HEARD(SIGINT) HEARD(SIGQUIT) DEAF(SIGILL) DEAF(SIGTRAP) HEARD(SIGABRT) DEAF(SIGBUS) DEAF(SIGFPE)
+    DEAF(SIGKILL) HEARD(SIGUSR1) DEAF(SIGSEGV) HEARD(SIGUSR2) HEARD(SIGPIPE) HEARD(SIGALRM) HEARD(SIGTERM)
+    HEARD(SIGCHLD) HEARD(SIGCONT) DEAF(SIGSTOP) HEARD(SIGTSTP) HEARD(SIGTTIN) HEARD(SIGTTOU) HEARD(SIGURG)
+    HEARD(SIGXCPU) HEARD(SIGXFSZ) HEARD(SIGVTALRM) HEARD(SIGPROF) DEAF(SIGSYS)
 #ifdef SIGWINCH
-    {"SIGWINCH", SIGWINCH},
+    HEARD(SIGWINCH)
 #endif
 #ifdef SIGIO
-    {"SIGIO", SIGIO},
+    HEARD(SIGIO)
 #endif
 #ifdef SIGPWR
-    {"SIGPWR", SIGPWR},
+    HEARD(SIGPWR)
 #endif
 #ifdef SIGINFO
-    {"SIGINFO", SIGINFO},
+    HEARD(SIGINFO)
 #endif
+    {NULL, 0, false}
 };
+#undef HEARD
+#undef DEAF
 // clang-format on
-enum { KNOWN = sizeof known / sizeof *known };
 
 static pthread_mutex_t       lock = PTHREAD_MUTEX_INITIALIZER; /* of all that the handler does not read */
 static _Atomic(saros_ears *) first;
 static atomic_int            inside; /* handlers that run just now */
 static unsigned              listeners[MOST + 1];
 static struct sigaction      before[MOST + 1];
-
-int saros_signal_number(const char *name) {
-    for (size_t i = 0; i < KNOWN; i++)
-        if (strcmp(known[i].name, name) == 0) return known[i].number;
-    return 0;
-}
-
-const char *saros_signal_name(int number) {
-    for (size_t i = 0; i < KNOWN; i++)
-        if (known[i].number == number) return known[i].name;
-    return NULL;
-}
-
-bool saros_signal_heard(int number) {
-    static const int deaf[] = {SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
-    for (size_t i = 0; i < sizeof deaf / sizeof *deaf; i++)
-        if (deaf[i] == number) return false;
-    return number <= MOST;
-}
 
 static void handle(int number) {
     int error = errno;

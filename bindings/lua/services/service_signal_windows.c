@@ -11,44 +11,20 @@
  * Owns, for the whole process, the handler and who listens; a lock keeps both. Promises: a handler that somebody else has set
  * before is asked where nobody listens. */
 #include <signal.h>
-#include <string.h>
 #include <windows.h>
 
 #include "bindings/lua/services/signal.h"
 
 enum { HUP = 1, KILL = 9, USR1 = 10, USR2 = 12 /* numbers of Linux where the C library has none */ };
 
-static const struct {
-    const char *name;
-    int         number;
-    bool        heard;
-} known[] = {
+const saros_known_signal saros_known_signals[] = {
     {"SIGINT", SIGINT, true},    {"SIGBREAK", SIGBREAK, true}, {"SIGHUP", HUP, true},     {"SIGTERM", SIGTERM, true},
     {"SIGABRT", SIGABRT, false}, {"SIGFPE", SIGFPE, false},    {"SIGILL", SIGILL, false}, {"SIGSEGV", SIGSEGV, false},
-    {"SIGKILL", KILL, false},    {"SIGUSR1", USR1, false},     {"SIGUSR2", USR2, false},
+    {"SIGKILL", KILL, false},    {"SIGUSR1", USR1, false},     {"SIGUSR2", USR2, false},  {NULL, 0, false},
 };
-enum { KNOWN = sizeof known / sizeof *known };
 
 static SRWLOCK     lock = SRWLOCK_INIT;
 static saros_ears *first;
-
-int saros_signal_number(const char *name) {
-    for (size_t i = 0; i < KNOWN; i++)
-        if (strcmp(known[i].name, name) == 0) return known[i].number;
-    return 0;
-}
-
-const char *saros_signal_name(int number) {
-    for (size_t i = 0; i < KNOWN; i++)
-        if (known[i].number == number) return known[i].name;
-    return NULL;
-}
-
-bool saros_signal_heard(int number) {
-    for (size_t i = 0; i < KNOWN; i++)
-        if (known[i].number == number) return known[i].heard;
-    return false;
-}
 
 static bool tell(uint64_t signal) {
     bool heard = false;

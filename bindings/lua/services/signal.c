@@ -3,6 +3,8 @@
  * Owns each source: which signals have come and were not given to anybody yet (latched, once of each kind), and who waits.
  * Promises: a signal that comes while nobody waits is there for who waits next; where several sources listen, each is
  * told; a cancelled wait loses nothing. While a source is open the loop is not done. */
+#include <string.h>
+
 #include "bindings/lua/services/signal.h"
 #include "bindings/lua/streams/stream.h"
 
@@ -47,13 +49,21 @@ void saros_signals_close(saros_rt *rt) {
 
 /* ---- waiting --------------------------------------------------------------------------------------------------- */
 
+const saros_known_signal *saros_signal_find(const char *name) {
+    const saros_known_signal *one = saros_known_signals;
+    while (one->name != NULL && strcmp(one->name, name) != 0) one++;
+    return one->name != NULL ? one : NULL;
+}
+
 static int wait_k(lua_State *L, int status, lua_KContext ctx);
 
 static int give(lua_State *L, saros_source *source) {
     int number = 1;
     while (!(source->latched & saros_signal_bit(number))) number++;
     source->latched &= ~saros_signal_bit(number);
-    lua_pushstring(L, saros_signal_name(number));
+    const saros_known_signal *one = saros_known_signals;
+    while (one->number != number) one++;
+    lua_pushstring(L, one->name);
     return 1;
 }
 
@@ -92,10 +102,10 @@ static uint64_t check_signals(lua_State *L) {
     int      top = lua_gettop(L);
     luaL_checkstring(L, 1);
     for (int arg = 1; arg <= top; arg++) {
-        int number = saros_signal_number(luaL_checkstring(L, arg));
-        luaL_argcheck(L, number > 0, arg, "a signal's name expected, such as \"SIGTERM\"");
-        luaL_argcheck(L, saros_signal_heard(number), arg, "this signal cannot be waited for");
-        wanted |= saros_signal_bit(number);
+        const saros_known_signal *one = saros_signal_find(luaL_checkstring(L, arg));
+        luaL_argcheck(L, one != NULL, arg, "a signal's name expected, such as \"SIGTERM\"");
+        luaL_argcheck(L, one->heard && one->number <= 64, arg, "this signal cannot be waited for");
+        wanted |= saros_signal_bit(one->number);
     }
     return wanted;
 }

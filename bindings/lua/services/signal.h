@@ -18,12 +18,14 @@ struct saros_ears {
 
 static inline uint64_t saros_signal_bit(int number) { return UINT64_C(1) << (number - 1); }
 
-/* "SIGTERM" -> its number here; 0: there is none of that name. Any thread. */
-int saros_signal_number(const char *name);
-/* NULL: none that we know. */
-const char *saros_signal_name(int number);
-/* May it be listened to? Not those that no program can catch, nor those that tell of a mistake in the code that runs. */
-bool saros_signal_heard(int number);
+/* The system's, up to one without a name. */
+typedef struct saros_known_signal {
+    const char *name;
+    int         number;
+    bool        heard; /* not those that no program can catch, nor those that tell of a mistake in the code that runs */
+} saros_known_signal;
+extern const saros_known_signal saros_known_signals[];
+const saros_known_signal *saros_signal_find(const char *name); /* signal.c; NULL: there is none of that name here */
 
 /* ears: op.done, loop and wanted are set. From now on these signals do nothing but tell. 0, or the error, and then
  * nothing has changed. Any thread. */
