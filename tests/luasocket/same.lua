@@ -66,7 +66,7 @@ show(client:setoption("keepalive", true)) show(client:getoption("keepalive")) sh
 
 -- A half-closed connection: one side is at its end, and the other still sends.
 server = assert(socket.bind("*", 0))
-client = assert(socket.connect("localhost", port_of(server)))
+client = assert(socket.connect("127.0.0.1", port_of(server)))
 peer = server:accept()
 show(client:send("question\n")) show(client:shutdown("send")) show(peer:receive()) show(peer:receive())
 show(peer:send("answer")) peer:close() show(client:receive("*a")) show(client:receive("*a")) client:close()
@@ -114,9 +114,7 @@ show(socket.protect(function() socket.try(false, "no") end)()) show(socket.skip(
 refused(socket.skip, "x") refused(socket.sleep) show(select("#", socket.sleep(0))) show(math.type(socket.gettime()))
 show(math.abs(socket.gettime() - os.time()) < 2)
 
-show(socket.dns.toip("localhost")) show(socket.dns.toip(nobody)) show(socket.dns.toip("127.0.0.1"))
-local _, resolved = socket.dns.toip("localhost") show(resolved.name, #resolved.alias, #resolved.ip, resolved.ip[1])
-show(socket.dns.getaddrinfo(nobody)) show(socket.dns.getaddrinfo("127.0.0.1")[1].family)
+show(socket.dns.toip(nobody)) show(socket.dns.getaddrinfo(nobody)) show(socket.dns.getaddrinfo("127.0.0.1")[1].family)
 show(socket.dns.getaddrinfo("::1")[1].family, socket.dns.getaddrinfo("::1")[1].addr)
 refused(socket.connect, "127.0.0.1", port, nil, nil, "x") show(socket.connect("127.0.0.1", port))
 
