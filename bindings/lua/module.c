@@ -48,6 +48,7 @@ static const struct part {
              {"_copy_any", NULL},
              {"_sendfile_name", NULL},
              {"_options", NULL},
+             {"_self", NULL},
              {"_udp_name", NULL},
              {"sim", open_sim},
              {"udp", saros_open_udp},

@@ -112,6 +112,47 @@ static void a_reset_is_told_by_name_to_reader_and_writer(void **state) {
     pair_close(w, &p);
 }
 
+static void what_came_before_a_reset_is_read_where_the_system_keeps_it(void **state) {
+    world *w = *state;
+    pair   p;
+    for (int ended = 0; ended < 2; ended++) {
+        int fd = pair_raw(w, &p, SAROS_INET);
+        raw_write(fd, "abc", 3);
+        AWAIT(w, raw_has(&p.server, 3));
+        if (ended) raw_end(fd); /* all that it had to say has come */
+        raw_reset(fd);
+        waits_during(w, 5 * MILLISECOND);
+        int64_t result = perform(w, SAROS_OP_RECV, &p.server, buffer, 10);
+        if (result == 3) result = perform(w, SAROS_OP_RECV, &p.server, buffer, 10);
+        if (result != 0 || !ended) check_reset(result, false);
+        result = perform(w, SAROS_OP_SEND, &p.server, "x", 1);
+        assert_true(result == SAROS_EPIPE || result == SAROS_ECONNRESET);
+        pair_close(w, &p);
+    }
+}
+
+/* Some systems drop it from the queue, others let it be accepted; whoever comes next is served. */
+static void a_reset_in_the_queue_hides_nobody(void **state) {
+    world        *w = *state;
+    saros_handle  listener = {0}, server = {0};
+    saros_address address;
+    listen_at(w, &listener, &address, SAROS_INET);
+    raw_reset(raw_connect(&address));
+    int fd = raw_connect(&address);
+    raw_write(fd, "x", 1);
+    assert_result(perform(w, SAROS_OP_ACCEPT, &listener, &server, 0), 0);
+    int64_t result = perform(w, SAROS_OP_RECV, &server, buffer, 10);
+    if (result != 1) { /* it is the first one */
+        check_reset(result, false);
+        close_now(w, &server);
+        assert_result(perform(w, SAROS_OP_ACCEPT, &listener, &server, 0), 0);
+        assert_int_equal(perform(w, SAROS_OP_RECV, &server, buffer, 10), 1);
+    }
+    close_now(w, &server);
+    raw_close(fd);
+    close_now(w, &listener);
+}
+
 static void writing_to_a_peer_that_is_gone_ends_in_an_error_and_no_signal(void **state) {
     world *w = *state;
     pair   p;
@@ -224,6 +265,8 @@ int conform_ending(void) {
         WORLD_TEST(the_end_that_came_while_nobody_read_is_found),
         WORLD_TEST(half_a_stream_may_end_and_the_other_half_go_on),
         WORLD_TEST(a_reset_is_told_by_name_to_reader_and_writer),
+        WORLD_TEST(what_came_before_a_reset_is_read_where_the_system_keeps_it),
+        WORLD_TEST(a_reset_in_the_queue_hides_nobody),
         WORLD_TEST(writing_to_a_peer_that_is_gone_ends_in_an_error_and_no_signal),
         WORLD_TEST(a_waiting_writer_is_told_that_its_peer_is_gone),
         WORLD_TEST(a_waiting_writer_does_not_spin_when_its_peer_half_closes),

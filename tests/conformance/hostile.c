@@ -1,5 +1,5 @@
-/* hostile.c: descriptors closed behind the loop's back, descriptors beyond a driver's limit. Nothing spins, others are
- * not disturbed, and a close always works. */
+/* hostile.c: descriptors closed behind the loop's back, descriptors beyond a driver's limit, a full table of them. Nothing
+ * spins, others are not disturbed, and a close always works. */
 #include <errno.h>
 #include <string.h>
 #ifndef _WIN32
@@ -256,6 +256,100 @@ static void descriptors_above_1024_are_served_or_refused_and_never_overrun(void 
 
 #endif
 
+/* ---- a full table of descriptors ---------------------------------------------------------------------------------- */
+
+#ifdef _WIN32
+NOT_HERE(too_few_descriptors_for_a_loop_are_a_refusal, "no limit to lower")
+NOT_HERE(as_many_descriptors_as_there_are_come_and_go, "no limit to reach")
+#else
+static void too_few_descriptors_for_a_loop_are_a_refusal(void **state) {
+    world *w = *state;
+    struct rlimit before, low;
+    int refused = 0, lowest = dup(0), error = SAROS_EMFILE;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    close(lowest);
+    low = before;
+    low.rlim_cur = (rlim_t)lowest;
+    for (int more = 0; error < 0; more++, low.rlim_cur++) { /* it fails at each descriptor in turn */
+        assert_in_range(more, 0, 20);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        error = world_open(w, world_driver, NULL);
+        setrlimit(RLIMIT_NOFILE, &before);
+        if (error == 0) break;
+        refused++;
+        assert_non_null(strstr(w->why, world_driver));
+        assert_int_equal(w->memory.blocks, 0);
+        assert_int_equal(descriptors_open(), w->descriptors);
+    }
+    assert_in_range(refused, 1, 19);
+    assert_int_equal(step_for(w, 0).outcome, SAROS_DONE);
+}
+
+typedef struct crowd {
+    saros_handle ends[2];
+    told receive, closes[2];
+    char byte;
+} crowd;
+
+/* One round: all are opened, all wait, every third is written to, and all are closed in an order that is none. */
+static void come_and_go(world *w, crowd *all, int many, unsigned *random) {
+    int told_before = 0;
+    for (int i = 0; i < many; i++) {
+        saros_op two = {.kind = SAROS_OP_PAIR, .handle = &all[i].ends[0], .accepted = &all[i].ends[1]};
+        assert_true(saros_submit_now(w->loop, &two));
+        assert_result(two.result, 0);
+    }
+    for (int i = 0; i < many; i++) start(w, &all[i].receive, SAROS_OP_RECV, &all[i].ends[0], &all[i].byte, 1);
+    steps(w, 3);
+    for (int i = 0; i < many; i++) told_before += all[i].receive.times;
+    assert_int_equal(told_before > 0, driver_is("select") && many > 1024);
+    for (int i = 0; i < many; i += 3) raw_write((int)all[i].ends[1].os, "x", 1);
+    for (int i = 0; i < 2 * many; i++) {
+        *random = *random * 1103515245 + 12345;
+        int order = (int)(*random >> 8) % (2 * many);
+        while (all[order / 2].closes[order % 2].world != NULL) order = (order + 1) % (2 * many);
+        crowd *c = &all[order / 2];
+        start(w, &c->closes[order % 2], SAROS_OP_CLOSE, &c->ends[order % 2], NULL, 0);
+    }
+    for (int i = 0; i < many; i++) {
+        for (int k = 0; k < 2; k++) assert_result(await(w, &all[i].closes[k]), 0);
+        assert_int_equal(all[i].receive.times, 1);
+        if (all[i].receive.result >= 0)
+            assert_int_equal(all[i].receive.result, i % 3 == 0); /* else it has seen the end */
+        all[i] = (crowd){0};
+    }
+}
+
+static void as_many_descriptors_as_there_are_come_and_go(void **state) {
+    enum { MOST = 20000 };
+    world *w = *state;
+    struct rlimit before, all;
+    unsigned random = 7;
+    size_t bytes = 0;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    all = before;
+    all.rlim_cur = all.rlim_max < MOST ? all.rlim_max : MOST;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    int many = ((int)all.rlim_cur - descriptors_open() - 50) / 2;
+    crowd *list = test_calloc((size_t)many, sizeof *list);
+    for (int round = 0; round < 3; round++) {
+        come_and_go(w, list, many, &random);
+        if (round == 0) bytes = w->memory.bytes;
+        assert_int_equal(w->memory.bytes, bytes);
+        told receive = {0};
+        saros_handle ends[2];
+        char byte;
+        open_two(w, ends); /* these get numbers that others had */
+        start(w, &receive, SAROS_OP_RECV, &ends[0], &byte, 1);
+        assert_in_range(waits_during(w, 10 * MILLISECOND), 1, 4);
+        assert_int_equal(receive.times, 0);
+        close_two(w, ends);
+    }
+    test_free(list);
+    setrlimit(RLIMIT_NOFILE, &before);
+}
+#endif
+
 int conform_hostile(void) {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_descriptor_closed_behind_our_back_disturbs_nobody),
@@ -264,6 +358,8 @@ int conform_hostile(void) {
         BARE_TEST(a_descriptor_over_the_limit_is_refused_and_nothing_is_leaked),
         WORLD_TEST(two_hundred_connections_wait_at_once),
         WORLD_TEST(descriptors_above_1024_are_served_or_refused_and_never_overrun),
+        BARE_TEST(too_few_descriptors_for_a_loop_are_a_refusal),
+        WORLD_TEST(as_many_descriptors_as_there_are_come_and_go),
     };
     return cmocka_run_group_tests_name(group_name("hostile"), tests, NULL, NULL);
 }

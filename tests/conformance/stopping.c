@@ -288,6 +288,43 @@ static void a_callback_may_close_its_own_handle(void **state) {
     }
 }
 
+/* What a host has for a connection: it holds the handle and its operations, and goes when the handle has closed. */
+typedef struct session {
+    saros_handle handle;
+    told         receive, waiting, close_op;
+    char         byte;
+} session;
+static int gone;
+
+static void leave(told *t) {
+    session *s = t->with;
+    start(t->world, &s->close_op, SAROS_OP_CLOSE, &s->handle, NULL, 0);
+}
+static void go(told *t) {
+    gone++;
+    test_free(t->with);
+}
+
+static void what_holds_a_handle_may_go_when_its_close_is_told(void **state) {
+    world *w = *state;
+    for (int i = 0; i < 20; i++) {
+        session     *s = test_calloc(1, sizeof *s);
+        saros_handle other = {0};
+        saros_op     two = {.kind = SAROS_OP_PAIR, .handle = &s->handle, .accepted = &other};
+        s->receive.then = leave;
+        s->close_op.then = go;
+        s->receive.with = s->close_op.with = s;
+        gone = 0;
+        assert_true(saros_submit_now(w->loop, &two));
+        assert_result(two.result, 0);
+        if (i % 2) fill_up(w, &s->waiting, &s->handle); /* which the close has to end first */
+        start(w, &s->receive, SAROS_OP_RECV, &s->handle, &s->byte, 1);
+        send_all(w, &other, "x", 1);
+        AWAIT(w, gone == 1);
+        close_now(w, &other);
+    }
+}
+
 static void handles_opened_and_closed_in_any_order_leave_nothing(void **state) {
     enum { MANY = 200 };
     world        *w = *state;
@@ -332,6 +369,7 @@ int conform_stopping(void) {
         WORLD_TEST(one_of_a_batch_may_cancel_another),
         WORLD_TEST(a_callback_may_begin_its_own_op_again),
         WORLD_TEST(a_callback_may_close_its_own_handle),
+        WORLD_TEST(what_holds_a_handle_may_go_when_its_close_is_told),
         WORLD_TEST(handles_opened_and_closed_in_any_order_leave_nothing),
     };
     return cmocka_run_group_tests_name(group_name("stopping"), tests, NULL, NULL);

@@ -3,6 +3,7 @@
 local saros = require "saros"
 local kit = require "support.kit"
 require("support.leaks")(before_each, after_each)
+if not kit.lacks("sockets") then saros.resolve("127.0.0.1", "80") end -- the service has descriptors of its own from now on
 
 local function echo(stream)
    for line in stream:lines("L") do stream:write(line) end
@@ -208,5 +209,43 @@ describe("saros.serve", function()
       assert.are.equal(0, code, errors)
       local count = select(2, errors:gsub("accepting pauses for a second", ""))
       assert.are.equal(1, count, errors)
+   end)
+
+   kit.needs(kit.lacks("shell") and "shell" or "sockets", it, pending)(
+      "I16: shares a port with other processes, and a connection wakes one of them", function()
+      local WORKERS <const>, CONNECTIONS <const> = 4, 240
+      local work <const> = [[
+         local saros = require "saros"
+         local server, _, code = saros.serve(arg[1], function(stream) stream:write(arg[2], "\n") end, {reuse_port = true})
+         saros.stdout:write(server and server:address() or code, "\n")
+         saros.stdin:read("a") -- until it ends
+         if server then server:shutdown(10) end]]
+      local workers, counts, address = {}, {}, "127.0.0.1:0"
+      local _ <close> = setmetatable({}, {__close = function()
+         for i, worker in ipairs(workers) do
+            worker:close()
+            os.remove(counts[i])
+         end
+      end})
+      for i = 1, WORKERS do
+         counts[i] = os.tmpname()
+         workers[i] = assert(saros.process.spawn({kit.host, "--driver", kit.driver, "--counts", counts[i], "-e", work, address,
+            tostring(i), stdin = "pipe", stdout = "pipe"}))
+         address = assert(workers[i].stdout:read())
+         if address == "ENOSYS" then kit.skip("no ports to share here") end
+      end
+      local served, woken = {0, 0, 0, 0}, 0
+      for _ = 1, CONNECTIONS do
+         local client <close> = assert(saros.connect(address))
+         local worker = tonumber(client:read())
+         served[worker] = served[worker] + 1
+      end
+      for i, worker in ipairs(workers) do
+         worker.stdin:close()
+         assert.are.same({"exit", 0}, {worker:wait()})
+         woken = woken + tonumber(kit.slurp(counts[i]):match("^%d+ %d+ (%d+)"))
+         assert(served[i] > CONNECTIONS / 20, table.concat(served, " ")) -- by chance, about a quarter
+      end
+      assert(woken < 2 * CONNECTIONS, ("%d wake-ups for %d connections"):format(woken, CONNECTIONS))
    end)
 end)

@@ -52,6 +52,8 @@ describe("saros.thread", function()
       local name, _ <close> = kit.temporary("local a, b = ...\nreturn a .. b, package.path, package.cpath, arg[0]")
       assert.are.same({"xy", package.path, package.cpath, arg[0]}, {there(name, "x", "y")})
       kit.raises("cannot open /no/such.lua", there, "/no/such.lua")
+      local binary, _ <close> = kit.temporary(string.dump(function() end)) -- H13: which could crash Lua
+      kit.raises("attempt to load a binary chunk", there, binary)
    end)
 
    it_runs("refuses a function with upvalues, by their names, and those of C", function()

@@ -196,6 +196,26 @@ describe("stream:write", function()
       writer:await()
       close_all(client, server)
    end)
+
+   it("H10: keeps a string that goes to many until the last of them has sent it, though nobody else has it", function()
+      local SIZE <const>, MANY <const> = 250000, 200
+      local ends, writers = {}, {}
+      for i = 1, MANY do ends[i] = {saros.pair()} end
+      do
+         local text = ("s"):rep(SIZE - 4) .. "last"
+         for i = 1, MANY do writers[i] = saros.spawn(ends[i][1].write, ends[i][1], text) end
+      end
+      saros.sleep(0)
+      collectgarbage()
+      collectgarbage()
+      for i = 1, MANY do
+         local text = ends[i][2]:read_exactly(SIZE)
+         assert.is_true(#text == SIZE and text:find("^s+last$") == 1)
+         assert.are.equal(ends[i][1], (writers[i]:await()))
+         close_all(ends[i][1], ends[i][2])
+         writers[i] = false
+      end
+   end)
 end)
 
 describe("stream:shutdown", function()

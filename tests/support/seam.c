@@ -12,6 +12,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -111,5 +112,25 @@ int select(int above, fd_set *restrict in, fd_set *restrict out, fd_set *restric
     if (fails(SEAM_WAIT)) return -1;
     if (timeout != NULL) time = (struct timespec){timeout->tv_sec, timeout->tv_usec * 1000};
     return (int)syscall(SYS_pselect6, above, in, out, odd, timeout != NULL ? &time : NULL, NULL);
+}
+
+void seam_set_wall_clock(void) { seam[SEAM_WALL].flags = 1; }
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static const time_t years[] = {0, INT32_MAX, 86400, INT64_C(1) << 32};
+    int                 result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) {
+        seam[SEAM_WALL].calls++;
+        if (seam[SEAM_WALL].flags) now->tv_sec = years[seam[SEAM_WALL].calls % 4];
+    }
+    return result;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec time;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &time);
+    *now = (struct timeval){.tv_sec = time.tv_sec, .tv_usec = time.tv_nsec / 1000};
+    return 0;
 }
 #endif

@@ -19,6 +19,7 @@ enum seam_call {
     SEAM_EPOLL_CTL,
     SEAM_WAIT,   /* epoll_pwait2, epoll_wait, ppoll, select */
     SEAM_PWAIT2, /* epoll_pwait2 alone */
+    SEAM_WALL,   /* looks at the wall clock, which never fail */
     SEAM_CALLS
 };
 
@@ -27,8 +28,11 @@ extern struct seam {
     int    error; /* the errno … */
     size_t times; /* … of so many calls from here on */
     size_t most;  /* bytes that one call moves; 0: as many as it likes */
-    int    flags; /* of the last accept or socket */
+    int    flags; /* of the last accept or socket; of the wall clock whether it is being set */
 } seam[SEAM_CALLS];
+
+/* From here on each look at the wall clock finds it set to another year, forwards and back. */
+void seam_set_wall_clock(void);
 
 void seam_reset(void);
 /* The next `times` calls fail with `error`. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/seam.h"
@@ -66,6 +67,23 @@ static void an_interrupted_wait_is_no_error_and_loses_no_time(void **state) {
     assert_result(saros_run(w->loop), 0);
     assert_int_equal(timer.times, 1);
     assert_true(timer.at - began >= 20 * MILLISECOND);
+}
+
+static void timers_do_not_follow_the_wall_clock(void **state) {
+    world          *w = *state;
+    told            timers[3] = {0};
+    struct timespec one, other;
+    seam_set_wall_clock();
+    clock_gettime(CLOCK_REALTIME, &one);
+    clock_gettime(CLOCK_REALTIME, &other);
+    assert_int_not_equal(one.tv_sec, other.tv_sec);
+    saros_time began = saros_now(w->loop);
+    for (int i = 0; i < 3; i++) saros_timer(w->loop, prepare(w, &timers[i]), began + (3 - i) * 10 * MILLISECOND);
+    assert_result(saros_run(w->loop), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(timers[i].order, 3 - i);
+        assert_in_range(timers[i].at - began, (3 - i) * 10 * MILLISECOND, PATIENCE * SAROS_SECOND);
+    }
 }
 
 static void a_wait_that_fails_breaks_the_loop_once(void **state) {
@@ -311,6 +329,7 @@ int main(void) {
         FAULT_TEST(interrupted_calls_are_made_again),
         FAULT_TEST(a_descriptor_is_closed_on_exec_from_its_birth),
         FAULT_TEST(an_interrupted_wait_is_no_error_and_loses_no_time),
+        FAULT_TEST(timers_do_not_follow_the_wall_clock),
         FAULT_TEST(a_wait_that_fails_breaks_the_loop_once),
         FAULT_TEST(a_connection_that_died_in_the_queue_does_not_hide_the_next),
         FAULT_TEST(an_accept_that_never_recovers_is_told_and_does_not_hang),

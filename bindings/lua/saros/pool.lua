@@ -5,6 +5,7 @@
 -- needed, end when they were idle for a while, and are replaced where one has died. What they need to know stands in
 -- `state`, which does not keep the pool alive: where nobody has that any more they end.
 local saros = ...
+local check = saros._self
 
 local KNOWN = {name = "string", driver = "string", idle = "number"}
 local IDLE <const> = 10         -- seconds
@@ -88,15 +89,9 @@ local Pool = {__metatable = false, __name = "saros.pool"}
 Pool.__index = Pool
 saros._pool = Pool
 
-local function check(self, what)
-   if getmetatable(self) ~= false or rawget(self, "state") == nil then
-      error(("bad argument #1 to '%s' (saros.pool expected)"):format(what), 3)
-   end
-   return self.state
-end
-
 function Pool:call(fn, ...)
-   local state = check(self, "pool:call")
+   check(self, "pool:call", "saros.pool", "calls")
+   local state = self.state
    if state.closed then fail(state) end
    local code = type(fn) == "string" and fn or state.codes[fn]
    if not code then
@@ -117,7 +112,8 @@ end
 
 -- Waits for the calls that were made, and then for the threads; a cancellation meanwhile is raised after that.
 function Pool:close()
-   local state = check(self, "pool:close")
+   check(self, "pool:close", "saros.pool", "calls")
+   local state = self.state
    state.closed = true
    if not saros.coroutine.isyieldable() then return self.calls:close() end -- its coroutine is being closed
    saros.shield(function()

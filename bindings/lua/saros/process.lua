@@ -4,6 +4,7 @@
 -- bad arguments raise before anything is begun; whoever is cancelled, or fails, on the way leaves neither process nor
 -- stream; run feeds and drains all at once, so that nobody waits for a pipe that is full.
 local saros = ...
+local check = saros._self
 
 local CHANNELS <const> = {"stdin", "stdout", "stderr"}
 local SPAWN <const> = {cwd = "string", env = "table", stdin = "any", stdout = "any", stderr = "any"}
@@ -78,7 +79,10 @@ end
 
 -- ---- a process -----------------------------------------------------------------------------------------------------
 
-function Process:wait() return self._child:wait() end
+function Process:wait()
+   check(self, "wait", "saros.process", "_child")
+   return self._child:wait()
+end
 
 -- What kill raises is the caller's mistake, who is next on the stack: this is called in tail position.
 local function killed(ok, result, ...)
@@ -86,10 +90,14 @@ local function killed(ok, result, ...)
    return result, ...
 end
 
-function Process:kill(signal) return killed(pcall(self._child.kill, self._child, signal)) end
+function Process:kill(signal)
+   check(self, "kill", "saros.process", "_child")
+   return killed(pcall(self._child.kill, self._child, signal))
+end
 
 -- Ends it at once where it still runs, waits until it has, and closes its streams.
 function Process:close()
+   check(self, "close", "saros.process", "_child")
    self._child:kill("SIGKILL")
    for _, name in ipairs(CHANNELS) do
       if self[name] then self[name]:close() end

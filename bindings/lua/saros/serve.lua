@@ -5,6 +5,7 @@
 -- Promises: serve returns at once; close stops accepting; shutdown waits for the handlers and then cancels them.
 local saros = ...
 local spawn = saros._spawn_background
+local check = saros._self
 
 local Server = {}
 Server.__index = Server
@@ -111,10 +112,14 @@ function Server:_left(task)
    end
 end
 
-function Server:address() return self.where end
+function Server:address()
+   check(self, "address", "saros.server", "acceptor")
+   return self.where
+end
 
 -- Stops accepting, now; the handlers go on.
 function Server:close()
+   check(self, "close", "saros.server", "acceptor")
    self.closed = true
    self.listener:close()
    self.acceptor:cancel("the server is closed")
@@ -123,6 +128,7 @@ end
 
 -- Waits until the server is closed and its last handler has ended.
 function Server:wait()
+   check(self, "wait", "saros.server", "acceptor")
    saros.wait({self.acceptor})
    while next(self.handlers) do
       local tasks = {}
@@ -135,6 +141,7 @@ end
 
 -- Stops accepting, gives the handlers `seconds` to end, then cancels them and waits.
 function Server:shutdown(seconds)
+   check(self, "shutdown", "saros.server", "acceptor")
    self:close()
    local done = saros.timeout(seconds, self.wait, self)
    if not done then

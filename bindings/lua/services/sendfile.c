@@ -313,6 +313,12 @@ static int refuse(lua_State *L, const saros_file *file, int code, const char *wh
     return 4;
 }
 
+static int closed(lua_State *L) {
+    saros_closed(L);
+    lua_pushinteger(L, 0);
+    return 4;
+}
+
 bool saros_sendfile_can(const saros_file *file) { return file->rt != NULL && file->reads && file->seekable; }
 
 /* Stack: 1 the stream, 2 the file. */
@@ -320,11 +326,7 @@ int saros_sendfile(lua_State *L, const char *what, int64_t offset, int64_t size)
     saros_stream     *stream = lua_touserdata(L, 1);
     saros_file       *file = lua_touserdata(L, 2);
     const saros_task *task = saros_begin(L, what);
-    if (stream->rt == NULL) {
-        saros_closed(L);
-        lua_pushinteger(L, 0);
-        return 4;
-    }
+    if (stream->rt == NULL) return closed(L);
     if (file->rt == NULL) return refuse(L, file, SAROS_ECLOSED, what, "the file is closed");
     if (file->rt != task->rt) return luaL_error(L, "%s: the file belongs to another loop", what);
     if (!file->reads) return refuse(L, file, SAROS_EBADF, what, "the file is open for writing only");
@@ -355,8 +357,9 @@ static int method_sendfile(lua_State *L) {
     luaL_argcheck(L, offset >= 0, 3, "0 bytes or more expected");
     luaL_argcheck(L, size >= 0, 4, "0 bytes or more expected");
     lua_settop(L, 4);
-    saros_check_stream(L);
-    if (lua_type(L, 2) == LUA_TSTRING) return saros_call_part(L, "_sendfile_name", NULL);
+    bool open = saros_check_stream(L)->rt != NULL;
+    if (lua_type(L, 2) == LUA_TSTRING && open) return saros_call_part(L, "_sendfile_name", NULL);
+    if (lua_type(L, 2) == LUA_TSTRING) return closed(L);
     if (lua_type(L, 2) != LUA_TUSERDATA || saros_test(L, saros_state(L), 2, SAROS_T_FILE) == NULL)
         return luaL_typeerror(L, 2, "file of saros.open, or its name");
     if (lua_isnil(L, 3)) offset = -1;

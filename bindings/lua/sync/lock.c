@@ -152,7 +152,7 @@ int saros_lock_locked(lua_State *L) {
 }
 
 static int collected(lua_State *L) {
-    saros_disown(&((saros_lock *)lua_touserdata(L, 1))->held); /* its owner lives, but nobody can ever ask for it */
+    saros_disown(&check(L)->held); /* its owner lives, but nobody can ever ask for it */
     return 0;
 }
 

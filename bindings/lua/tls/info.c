@@ -163,7 +163,7 @@ int saros_tls_info(lua_State *L) {
 /* ---- sessions ------------------------------------------------------------------------------------------------- */
 
 static int session_gc(lua_State *L) {
-    saros_tls_resumable *session = lua_touserdata(L, 1);
+    saros_tls_resumable *session = saros_check(L, 1, SAROS_T_TLS_SESSION);
     if (session->session != NULL) saros_openssl_table()->SSL_SESSION_free(session->session);
     session->session = NULL;
     return 0;

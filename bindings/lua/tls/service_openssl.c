@@ -18,7 +18,7 @@ static const char library_name[] = "libssl.so.3";
 static const char library_name[] = "libssl.so.1.1";
 #endif
 
-static _Atomic(const saros_openssl *) table;
+static _Atomic(saros_openssl *) table;
 
 const saros_openssl *saros_openssl_table(void) { return atomic_load_explicit(&table, memory_order_acquire); }
 
@@ -48,7 +48,7 @@ static bool fill(saros_openssl *to, char *why, size_t size) {
 }
 
 const saros_openssl *saros_openssl_open(char *why, size_t size) {
-    const saros_openssl *found = saros_openssl_table();
+    saros_openssl *found = atomic_load_explicit(&table, memory_order_acquire);
     if (found != NULL) return found;
     saros_openssl *made = calloc(1, sizeof *made);
     if (made == NULL) {
@@ -64,4 +64,12 @@ const saros_openssl *saros_openssl_open(char *why, size_t size) {
     dlclose(made->library); /* another thread was quicker; found is its table now */
     free(made);
     return found;
+}
+
+/* A module may be unloaded, and loaded again; OpenSSL stays where it is. */
+__attribute__((destructor)) static void unload(void) {
+    saros_openssl *made = atomic_exchange(&table, NULL);
+    if (made == NULL) return;
+    made->BIO_meth_free(made->method);
+    free(made);
 }
