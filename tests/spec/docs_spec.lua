@@ -38,6 +38,18 @@ local documents = files("docs", ".md")
 table.insert(documents, 1, "README.md")
 table.insert(documents, "CHANGELOG.md")
 
+-- Under Wine one process in several hundred is not begun, for no reason that it tells: then it is asked again.
+local function begin(line)
+   local pipe, message
+   for _ = 1, 3 do
+      pipe, message = io.popen(line)
+      local output = pipe and pipe:read("a")
+      if not windows or output and not output:find("^Can't recognize") then return output, select(2, pipe:close()) end
+      if pipe then pipe:close() end
+   end
+   error(("%s: %s"):format(line, message))
+end
+
 local function run(program, options)
    local path = os.tmpname()
    do
@@ -48,9 +60,7 @@ local function run(program, options)
    for _, option in ipairs(options) do words[#words + 1] = quote(option) end
    words[#words + 1] = quote(path) .. " 2>&1"
    local line = table.concat(words, " ")
-   local pipe = assert(io.popen(windows and '"' .. line .. '"' or line)) -- cmd takes the outermost quotes away
-   local output = pipe:read("a")
-   local _, how, code = pipe:close()
+   local output, how, code = begin(windows and '"' .. line .. '"' or line) -- cmd takes the outermost quotes away
    os.remove(path)
    return output, how .. " " .. code
 end
