@@ -187,7 +187,7 @@ describe("an exception handler", function()
       with_handler(function()
          for _, value in ipairs({ "text", 42, false, print }) do saros.spawn(error, value, 0) end
          saros.spawn(error)
-         saros.sleep(0.01)
+         kit.wait_until(function() return #log == 10 end)
       end, function(context)
          contexts[#contexts + 1] = context.error
          assert(not saros.current_task())
