@@ -105,8 +105,9 @@ describe("examples: the first programs", function()
       local expected = "tick\n1 11\ntick\n2 21\ntick\n3 31\nthe source has closed its connection\n"
          .. "-- half a second is not enough\n1 11\n2 21\nthe source has closed its connection\nnil timed out ETIMEDOUT\n"
       local output = run(example("awaiting_generators"))
-      if not driver:match("^sim") then -- when it ticks is a matter of chance
-         expected, output = expected:gsub("tick\n", ""), output:gsub("tick\n", "")
+      if not driver:match("^sim") then -- when it ticks, and how far it comes in half a second, is a matter of chance
+         local function certain(text) return (text:gsub("tick\n", ""):gsub("(enough\n)[%d \n]*", "%1")) end
+         expected, output = certain(expected), certain(output)
       end
       assert.are.equal(expected, output)
    end)
