@@ -23,14 +23,16 @@ end
 
 describe("examples: scan", function()
    it_reaches_others("finds the ports that are open, and no others, whatever the limit", function()
-      local first <close> = assert(saros.listen("127.0.0.1:0"))
-      local second <close> = assert(saros.listen("127.0.0.1:0"))
+      -- Where it scans there is nobody else: other specs that run at the same time do not expect it.
+      local first <close> = saros.listen("127.9.9.9:0") or assert(saros.listen("127.0.0.1:0")) -- not all systems have it
+      local host = first:address():match("^[^:]+")
+      local second <close> = assert(saros.listen(host .. ":0"))
       local function port_of(listener) return math.tointeger(tonumber(listener:address():match("%d+$"))) end
       for i, limit in ipairs{"1", "50"} do
          local port = port_of(({first, second})[i])
-         local output, code = run("scan", "127.0.0.1", math.max(port - 20, 1), math.min(port + 20, 65535), limit)
+         local output, code = run("scan", host, math.max(port - 20, 1), math.min(port + 20, 65535), limit)
          assert.are.equal(0, code, output)
-         assert.is_truthy(output:match("^127%.0%.0%.1: %d+ of %d+ ports are open\n"), output)
+         assert.is_truthy(output:match("^" .. host:gsub("%.", "%%.") .. ": %d+ of %d+ ports are open\n"), output)
          assert.is_truthy(output:find("\n   " .. port .. "\n", 1, true), output)
       end
    end)
